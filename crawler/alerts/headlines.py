@@ -64,7 +64,7 @@ def new_people_text(facts: Mapping[str, Any], phrases: Phrases) -> str:
     best = best_estimate(facts)
     low, high = facts["interval"]
     bounds = "" if low == high == best else phrases("title.bounds", low=low, high=high)
-    return phrases("title.new_people", people=phrases.count("person", best), bounds=bounds)
+    return phrases.count("new_person", best) + bounds
 
 
 def deadline_text(value: Mapping[str, Any], phrases: Phrases) -> str:
@@ -80,6 +80,16 @@ def deadline_text(value: Mapping[str, Any], phrases: Phrases) -> str:
     return time + (
         phrases("deadline.before", time=(phrases.time(before) or before).removesuffix(" UTC")) if before else ""
     )
+
+
+def problem_text(code: str, phrases: Phrases) -> str:
+    """What the code of a problem means, in words; a code of another version stays as it is."""
+    return phrases.get(f"problem.{code}", code)
+
+
+def rule_text(name: str, phrases: Phrases) -> str:
+    """The name of a rule: `word 'base santé'`; expressions are called so in both languages."""
+    return phrases("rule.word", word=name.removeprefix("word ")) if name.startswith("word ") else name
 
 
 def changed_text(change: str, phrases: Phrases) -> str:
@@ -124,7 +134,8 @@ def _leak(event: Event, names: Mapping[str, str], phrases: Phrases) -> str:
         return phrases("title.leak_records", what=what, records=records, whose=whose)
     if facts.get("added") and not best_estimate(facts):
         return phrases("title.leak_added", what=what, added=_added_text(facts, phrases), whose=whose)
-    return phrases("title.leak_new", what=what, new=new_people_text(facts, phrases), whose=whose, known=facts["known"])
+    known = phrases.count("known", facts["known"])
+    return phrases("title.leak_new", what=what, new=new_people_text(facts, phrases), whose=whose, known=known)
 
 
 def _shared_people(event: Event, names: Mapping[str, str], phrases: Phrases) -> str:
@@ -132,7 +143,8 @@ def _shared_people(event: Event, names: Mapping[str, str], phrases: Phrases) -> 
     if "verdict" not in facts:
         return phrases("title.shared_plain", whose=whose)
     is_others = facts.get("origin", {}).get("answer") == "another's"
-    further = new_people_text(facts, phrases)
+    # the bounds are in the field about people, and the line is long
+    further = phrases.count("new_person", best_estimate(facts))
     if facts.get("added"):
         further += f", {_added_text(facts, phrases)}"
     return phrases(
@@ -185,7 +197,7 @@ def _announcement(event: Event, names: Mapping[str, str], phrases: Phrases) -> s
     if deadlines:
         return phrases("title.announced", time=deadline_text(deadlines[0], phrases), about=about)
     if rules:
-        return phrases("title.words", rules=", ".join(_name(rule) for rule in rules[:3]))
+        return phrases("title.words", rules=", ".join(_name(rule_text(rule, phrases)) for rule in rules[:3]))
     return phrases("title.announced_plain")
 
 
@@ -277,14 +289,19 @@ def _recovered(event: Event, names: Mapping[str, str], phrases: Phrases) -> str:
 
 
 def _heartbeat(event: Event, names: Mapping[str, str], phrases: Phrases) -> str:  # noqa: ARG001 - as all do
-    """`Watching: 199 sources fine, 1 late, 0 blind; 34 posts examined since …; outbox 0`."""
+    """`Watching: 199 sources fine, 1 late, 0 blind; 0 alerts waiting, 0 refused; 34 posts examined since …`."""
     facts = event.facts
-    fine = phrases.count("source", int(facts.get("fine", 0)))
+    fine = phrases.count("fine_source", int(facts.get("fine", 0)))
     since = phrases.time(str(facts.get("since", "")))
     line = [
         phrases("title.heartbeat_sources", fine=fine, late=facts.get("late", 0), blind=facts.get("blind", 0)),
+        phrases(
+            "title.heartbeat_outbox",
+            waiting=phrases.count("alert", int(facts.get("waiting", 0))),
+            refused=facts.get("refused", 0),
+        ),
+        # the last one is cut first if a name of failing work is long
         phrases("title.heartbeat_posts", posts=phrases.count("post", int(facts.get("examined", 0))), since=since),
-        phrases("title.heartbeat_outbox", waiting=facts.get("waiting", 0), refused=facts.get("refused", 0)),
     ]
     wrong = facts.get("failing", ())
     begin = (
@@ -292,7 +309,7 @@ def _heartbeat(event: Event, names: Mapping[str, str], phrases: Phrases) -> str:
         if wrong
         else phrases("title.heartbeat")
     )
-    return f"{begin} {'; '.join(line)}"
+    return f"{begin} {phrases('semicolon').join(line)}"
 
 
 _HEADLINES: Mapping[EventKind, Headline] = {

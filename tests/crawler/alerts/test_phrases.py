@@ -38,12 +38,29 @@ def test_every_word_of_a_closed_list_has_a_phrase():
         assert {f"{prefix}.{word}" for word in words} <= english.PHRASES.keys()
 
 
+def test_every_code_of_a_problem_has_words():
+    """A person who reads `suspicious` or `wall` in a message knows nothing."""
+    given = re.compile(
+        r'\b(?:_?problem(?:_once)?|_?[dD]amaged|Trouble|SocksFailure)\(\s*"([a-z][a-z0-9_-]+)"'
+        r'|^    code = "([a-z_-]+)"|\bcode="([a-z_-]+)"',
+        re.MULTILINE,
+    )
+    codes = {
+        next(filter(None, found.groups()))
+        for folder in ("crawler", "data", "scheduler", "spiders")
+        for path in (Path(__file__).parents[3] / folder).rglob("*.py")
+        for found in given.finditer(path.read_text())
+    }
+    assert len(codes) > 80
+    assert {f"problem.{code}" for code in codes} - english.PHRASES.keys() == set()
+
+
 def test_no_phrase_is_left_over():
     root = Path(__file__).parents[3]
     code = "\n".join(path.read_text() for folder in ("crawler/alerts", "scheduler") for path in (root / folder).rglob("*.py")
                      if path.parent.name != "phrases")  # fmt: skip
     families = ("noun", "verdict", "genuine", "likelihood", "column", "added", "outcome", "ended", "kind", "severity",
-                "advice", "title", "change", "label")  # fmt: skip
+                "advice", "title", "change", "label", "problem", "parent")  # fmt: skip
     unused = [key for key in english.PHRASES if f'"{key}"' not in code and not key.startswith((*families, "percent"))]
     assert unused == []
     nouns = [key for key in english.PHRASES if key.startswith("noun.") and f'"{key[5:]}"' not in code]
@@ -87,7 +104,7 @@ ENGLISH = re.compile(
 def test_a_message_in_french_holds_no_english_word():
     names = client_names(20)
     for event in events_of_every_kind(20):
-        facts = {name: value for name, value in event.facts.items() if name not in {"reason", "problems", "rules"}}
+        facts = {name: value for name, value in event.facts.items() if name != "reason"}
         text = message_of(replace(event, facts=facts, address="", source="x"), clients=names, language="fr").text
         text = re.sub(r"tocsin [\w -]+(?:\.\w+)*|sources/\S+|`\w+`|release part-\d|source file board", "", text)
         assert not ENGLISH.search(text), ENGLISH.search(text)[0] + ": " + text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from crawler.alerts.events import build_event
 from crawler.alerts.wording import message_of
 from data.model import EventKind
+from tests.synth.breach import client_names, events_of_every_kind
 
 NOW = datetime(2026, 11, 1, 3, tzinfo=UTC)
 LEAK = {"format": "csv", "bytes": 1, "rows": 2000, "problems": [], "complete": True}
@@ -118,6 +120,58 @@ def test_a_reminder_says_that_it_is_one():
 
 
 def test_posts_that_could_not_be_examined_are_named_by_their_problems():
-    assert "Not examined: timeout (2), wall (1)" in lines(
-        EventKind.UNEXAMINED, codes={"timeout": 2, "wall": 1}, posts=3
+    words = "Not examined: the site did not answer in time (2); the time of the crawl was over (1)"
+    assert words in lines(EventKind.UNEXAMINED, codes={"timeout": 2, "wall": 1}, posts=3)
+    # a code of another version stays as it is
+    assert "Not examined: it is locked with a password or encrypted; newer" in lines(
+        EventKind.UNEXAMINED, problems=["locked", "newer"], samples=1
     )
+
+
+FEW = {"clients": [{"client": "c", "canaries": 1, "records": 1, "kinds": ["email"]}]}
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({}, "each is confirmed by a second digest, which rules chance out; so few may come from another organisation"),
+        # planted people are in no other organisation's data
+        (
+            {"origin": {"answer": "ours", "likelihood": 0.99}},
+            "each is confirmed by a second digest, which rules chance out$",
+        ),
+        (
+            {"retro": {"enrolled": NOW.isoformat(), "seen": NOW.isoformat()}},
+            "a second digest cannot confirm it; so few",
+        ),
+    ],
+)
+def test_how_sure_hits_are_is_said_as_it_is(facts, said):
+    [line] = [each for each in lines(EventKind.CANARY_HIT, **FEW, **facts) if each.startswith("Clients: ")]
+    assert re.search(said, line)
+
+
+def test_one_person_is_one_in_both_languages():
+    one = PEOPLE | {"verdict": "new", "people": 1, "known": 0, "new": 1, "interval": [1, 1], **FEW}
+    event = build_event(EventKind.FURTHER_RELEASE, NOW, "x", facts=one)
+    first, _, people, *_ = message_of(event, clients={"c": "Cabinet"}, language="fr").text.splitlines()
+    assert first.endswith("Nouvelle diffusion : 1 personne jamais vue, client Cabinet ; 0 connue")
+    assert people == "Personnes : 1 dans ces données ; 1 jamais vue auparavant ; 0 connue"
+
+
+def test_what_a_program_said_stands_behind_its_meaning_in_other_languages():
+    facts = {"subject": "listing", "code": "blocked", "reason": "the site refused access (status 403)"}
+    event = build_event(EventKind.SOURCE_SILENT, NOW, "x", source="board", facts=facts)
+    assert "Reason: the site refused access (status 403)" in message_of(event, clients={}).text.splitlines()
+    said = "Raison : le site a refusé l'accès (the site refused access (status 403))"
+    assert said in message_of(event, clients={}, language="fr").text.splitlines()
+
+
+def test_no_first_line_is_cut_at_the_size_of_the_breach():
+    """Whatever is cut, somebody does not read: at three in the morning a first line is all that a telephone shows."""
+    names = client_names(1_500)
+    for language in ("en", "fr"):
+        for event in events_of_every_kind(1_500):
+            title = message_of(event, clients=names, language=language).title
+            # how many posts were examined stands last in a sign of life
+            assert not title.endswith("…") or event.kind is EventKind.HEARTBEAT, title

@@ -22,7 +22,7 @@ from tests.servers.webhook import Webhook
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
 GOOD = SignOfLife({"fine": 198, "late": 1, "blind": 1, "disabled": 4}, 3412, NOW, waiting=2, refused=0, failing=())
 FAILING = SignOfLife({"fine": 1}, 0, NOW, waiting=0, refused=1, failing=("delivery",))
-LINE = "Watching: 198 sources fine, 1 late, 1 blind; 3,412 posts examined since 2026-11-30 12:00 UTC; 2 alerts waiting, 0 refused"
+LINE = "Watching: 198 sources fine, 1 late, 1 blind; 2 alerts waiting, 0 refused; 3,412 posts examined since 2026-11-30 12:00 UTC"
 
 
 @pytest.fixture
