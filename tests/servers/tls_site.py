@@ -18,6 +18,11 @@ from cryptography.x509.oid import NameOID
 FEED = b"""<rss><channel><title>t</title>
 <item><guid>1</guid><title>one</title><link>%s/1</link><description>harmless</description></item></channel></rss>"""
 
+_USES = (
+    "digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement",
+    "key_cert_sign", "crl_sign", "encipher_only", "decipher_only",
+)  # fmt: skip
+
 
 class Authority:
     """Signs certificates."""
@@ -43,7 +48,13 @@ def _sign(subject, key, issuer, by, *, days, authority=False, host="", begin=-30
         .not_valid_before(now + timedelta(days=begin))
         .not_valid_after(now + timedelta(days=days))
         .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
+        # Python 3.13 refuses a certificate without them, as RFC 5280 allows
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(by.public_key()), critical=False)
     )
+    if authority:
+        usage = dict.fromkeys(_USES, False) | {"key_cert_sign": True, "crl_sign": True}
+        builder = builder.add_extension(x509.KeyUsage(**usage), critical=True)
     if host:
         builder = builder.add_extension(x509.SubjectAlternativeName([_general_name(host)]), critical=False)
     return builder.sign(by, hashes.SHA256())
