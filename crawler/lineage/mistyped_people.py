@@ -157,7 +157,12 @@ def estimate_typing_errors(m: Measurement, search: TypoSearch | None) -> TypingE
 def _with_names(errors: TypingErrors, m: Measurement, search: TypoSearch | None) -> TypingErrors:
     """The errors with what the names tell of unmatched people who have a telephone or a mailbox and nothing else."""
     unmatched = (np.flatnonzero(m.errors.table[1:, 0]) + 1).tolist()
-    if search is None or m.people.incomparable or any(present & ~_CONTACTS for present in unmatched):
+    if (
+        search is None
+        or not m.names_are_held
+        or m.people.incomparable
+        or any(present & ~_CONTACTS for present in unmatched)
+    ):
         return errors
     found = search.find_names()
     if found is None:

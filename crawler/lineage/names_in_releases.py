@@ -29,6 +29,8 @@ _CHANCE_FACTOR = 1.25
 # So many known people have their registered name here, where the sample does not show it: the others married, or are
 # mistyped (chosen).
 _SAME_NAME = 0.85
+# If fewer known people have it, the names are written otherwise here, and nothing follows.
+_LEAST_SAME_NAME = 0.7
 _CONFIDENCE, _SIGMAS = 0.99, 2.6
 _BORN = np.arange(np.datetime64("1926-01-01"), np.datetime64("2026-01-01"))
 
@@ -61,9 +63,13 @@ class NamesInReleases:
         )
         least = _beyond_chance(found, min(1.0, chance * _CHANCE_FACTOR + spread))
         most = _beyond_chance(found, max(0.0, chance / _CHANCE_FACTOR - spread))
+        return least, min(1.0, most / self.same_name)
+
+    @property
+    def same_name(self) -> float:
+        """The share of known people who have their registered name here: a lower bound."""
         known, named = self.of_known
-        same = share_bounds(named, known, _CONFIDENCE)[0] if known >= ENOUGH else _SAME_NAME
-        return least, min(1.0, most / max(same, _SAME_NAME))
+        return share_bounds(named, known, _CONFIDENCE)[0] if known >= ENOUGH else _SAME_NAME
 
 
 def _beyond_chance(found: float, chance: float) -> float:
@@ -105,7 +111,8 @@ def find_names(
     chance += count(unmatched, people[_FIRST:], others[_FIRST:])
     known = _with_names(weakly_known)[:_MOST_KNOWN]
     of_known = len(known), count(weakly_known, known, known)
-    return NamesInReleases(len(people), count(unmatched, people, people), len(people), chance, of_known)
+    found = NamesInReleases(len(people), count(unmatched, people, people), len(people), chance, of_known)
+    return found if found.same_name >= _LEAST_SAME_NAME else None
 
 
 def _with_names(forms: Mapping[str, Packed]) -> I64:

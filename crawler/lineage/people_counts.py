@@ -37,6 +37,8 @@ from data.releases.stored_release import StoredRelease
 CHANCE_PLAUSIBLE = 1e-3 / len(RECORD_KINDS)
 # A sample holds a release in full from this coverage (re-post, superset).
 FULL_COVERAGE = 0.95
+# Names tell who is known under other values if a release has so many of its people by name and birth date.
+NAMED_SHARE = 0.95
 # From this probability on, chance counts as the cause of what it can explain.
 LIKELY = 0.1
 _RECORD_KINDS_OF_VALUE: Mapping[str, tuple[Kind, ...]] = {
@@ -149,6 +151,7 @@ class Measurement:
         errors: the error rates of its other fields, with people counted by patterns of keys.
         recovery_rate: the share of known people with errors whom undoing one error recovers.
         rates: how often new people match known keys by chance.
+        names_are_held: whether the releases that explain the sample have nearly all of their people by name and birth date.
         only_chance: whether new people alone could have matched as many known keys of every kind.
         chance: the probability of that.
     """
@@ -162,6 +165,7 @@ class Measurement:
     errors: ErrorRates
     recovery_rate: float
     rates: ChanceMatchRates
+    names_are_held: bool
     only_chance: bool
     chance: float
 
@@ -248,6 +252,7 @@ def measure(sample: ComparedSample, releases: KnownReleases) -> Measurement:
         errors=errors,
         recovery_rate=weakly.recovery_rate,
         rates=rates,
+        names_are_held=all(each.key_count(Kind.NAME_DOB) >= NAMED_SHARE * each.people for each in explaining),
         only_chance=only_chance,
         chance=chance,
     )

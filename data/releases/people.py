@@ -41,7 +41,7 @@ def group_people(keys: U64) -> I64:
     Returns:
         Shape (n,). The groups do not depend on the order of the rows.
     """
-    shared = _has_shared_key(keys)
+    shared = rows_sharing_a_key(keys)
     rows = np.flatnonzero(shared)
     if not len(rows):
         return np.arange(len(keys))
@@ -52,7 +52,7 @@ def group_people(keys: U64) -> I64:
     return people
 
 
-def _has_shared_key(keys: U64) -> Bools:
+def rows_sharing_a_key(keys: U64) -> Bools:
     """Shape (n,): the rows that share a key with another row."""
     from data.releases import people_kernels
 
@@ -193,7 +193,7 @@ def count_people(keys: U64) -> int:
     keyed = rows_with_key(keys)
     # people are not numbered, and rows are not copied if all have a key: for 15 M rows that saves 120 and 720 MB
     some = keys if keyed.all() else keys[keyed]
-    shared = np.flatnonzero(_has_shared_key(some))
+    shared = np.flatnonzero(rows_sharing_a_key(some))
     alone = len(some) - len(shared)
     return alone + (int(_group_by_shared_keys(some[shared]).max()) + 1 if len(shared) else 0)
 

@@ -424,6 +424,15 @@ def test_an_interval_is_no_wider_than_what_is_not_known(town, name):
     assert found.interval[1] - found.interval[0] <= width * len(patients), found
 
 
+def test_names_show_nobody_where_a_release_has_no_birth_dates(town, tmp_path):
+    case = Case(tmp_path)
+    case.register("contacts", table([each.row() for each in town.known], CONTACTS))
+    moved = [each for each in moved_apart(town, 150) if each.phone or each.mail]
+    found = case.judge(table([each.row() for each in moved], CONTACTS))
+    assert found.new > 10, found
+    assert found.interval[0] == 0, found
+
+
 def test_people_who_have_nothing_but_a_placeholder_may_be_more_than_their_first_names(town):
     # they have one key in common, that of a first name with the placeholder
     patients = [replace(each, phone="0600000000", mail="" if at % 3 else each.mail) for at, each in enumerate(town.others[:600])]  # fmt: skip
