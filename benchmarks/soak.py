@@ -103,7 +103,7 @@ def soak(
         folder: an empty folder for its home.
         minutes: how long things happen; the end takes some visits more.
         sources: boards, each a source.
-        kills: of random processes, half of them the daemon itself, which is started again at once.
+        kills: of random processes, a quarter of them the daemon itself, which is started again at once.
         every: seconds between two visits.
         calm: share of the time, at its end, in which nothing is killed, so that memory can be compared.
         seed: of all that happens.
@@ -165,16 +165,17 @@ def soak(
             if crawls_at_kill[1] and queued() > crawls_at_kill[0]:
                 back.append(now - crawls_at_kill[1])
                 crawls_at_kill = (0, 0.0)
-                works_from = _ended(home) + sources // 4
+                works_from = _ended(home) + max(1, sources // 20)
             # a process is killed only once the daemon has worked again: it is to lose nothing, not to be kept from starting
             due = now < began + killing and killed < kills * (now - began) / killing and not crawls_at_kill[1]
             if due and _ended(home) >= works_from:
                 killed += 1
                 victims = tree(daemon.pid)
-                victim = daemon.pid if killed % 2 or not victims else dice.choice(victims)
+                # a daemon takes seconds to start, and the others are replaced while it runs
+                victim = daemon.pid if killed % 4 == 1 or not victims else dice.choice(victims)
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(victim, signal.SIGKILL)
-                works_from = _ended(home) + sources // 4
+                works_from = _ended(home) + max(1, sources // 20)
                 if victim == daemon.pid:
                     daemon.wait()
                     wait_gone(daemon.pid)
@@ -233,7 +234,7 @@ def soak(
         "minutes": minutes, "sources": sources, "every_seconds": every, "seed": seed, "kills": killed,
         "crawls": crawls, "crawls_per_second": round(crawls.get("done", 0) / (minutes * 60), 2),
         "versions": len(expected), "required": required, "examined": len(found), "requests": world.requests,
-        "troubles": dict(Counter(each.kind for each in troubles)), "troubles_of_two_visits": judged,
+        "troubles": len(troubles), "kinds": dict(Counter(each.kind for each in troubles)), "of_two_visits": judged,
         "alerts": len(world.alerts), "sent_again": sum(world.alerts.values()) - len(world.alerts),
         "seconds_until_back": round(statistics.median(back), 1) if back else None,
         "seconds_until_back_at_most": round(max(back), 1) if back else None,
