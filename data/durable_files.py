@@ -79,7 +79,9 @@ def completed_file(path: Path) -> Iterator[IO[bytes]]:
             yield stream
         temporary.replace(path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        # where nothing can be written this fails too, and is not the error that matters
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 
@@ -23,6 +23,15 @@ def _checked_loopback(value: object) -> object:
     if not endpoint.host or not ip_address(endpoint.host).is_loopback:
         raise ValueError("metrics are served on a loopback address only: write 127.0.0.1:PORT or [::1]:PORT")
     return str(endpoint)
+
+
+def has_host_and_port(address: str | SplitResult) -> bool:
+    """Whether an address names a host, and a port that there is if it names one; library errors show parts of addresses."""
+    try:
+        parts = urlsplit(address) if isinstance(address, str) else address
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 class HeartbeatSettings(StrictSettings):
@@ -45,7 +54,8 @@ class HeartbeatSettings(StrictSettings):
     def _addresses(self) -> HeartbeatSettings:
         for url in filter(None, (self.url, self.failing_url)):
             # neither the address nor a library's message is shown: whoever knows it can keep the switch quiet
-            if not re.fullmatch(r"https?://[^\s/]+(/\S*)?", url.get_secret_value()):
+            shown = url.get_secret_value()
+            if not re.fullmatch(r"https?://[^\s/]+(/\S*)?", shown) or not has_host_and_port(shown):
                 raise ValueError("`url` and `failing_url` must be complete http(s) addresses")
         if self.failing_url and not self.url:
             raise ValueError("`failing_url` needs `url`")
@@ -87,7 +97,6 @@ class TimeStamps(StrictSettings):
     @field_validator("url")
     @classmethod
     def _check_url(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if url and (parts.scheme not in {"http", "https"} or not parts.hostname):
+        if url and not (url.startswith(("http://", "https://")) and has_host_and_port(url)):
             raise ValueError("url must be a complete http(s) address")
         return url

@@ -26,7 +26,13 @@ from data.settings.obligations import OBLIGATIONS, Obligation
 from data.settings.permissions import is_special, repair_command, writable_by_others
 from data.settings.quantities import Size, Span
 from data.settings.quiet_hours import QuietHours, Timezone
-from data.settings.service_settings import HeartbeatSettings, LogSettings, MetricsSettings, TimeStamps
+from data.settings.service_settings import (
+    HeartbeatSettings,
+    LogSettings,
+    MetricsSettings,
+    TimeStamps,
+    has_host_and_port,
+)
 from data.settings.strict_settings import StrictSettings
 
 
@@ -241,9 +247,9 @@ class Channel(StrictSettings):
             return self
         try:
             address = urlsplit(self.url.get_secret_value())
-            complete = address.scheme in schemes and bool(address.hostname) and address.port != 0
+            complete = address.scheme in schemes and has_host_and_port(address)
         except ValueError:
-            # invalid brackets or port; the library's own message is not used because it shows part of the address
+            # invalid brackets; the library's own message is not used because it shows part of the address
             complete = False
         if not complete:
             form = f"{schemes[0]}:// or {schemes[1]}://" if self.kind == "syslog" else f"{schemes[0]}(s)"
@@ -318,7 +324,8 @@ class Settings(StrictSettings):
                 raise ValueError(
                     f"{what} names the channel '{name}', which does not exist{_did_you_mean(name, self.channels)}"
                 )
-        if self.console and not re.fullmatch(r"https?://[^/?#@\s]+", self.console):
+        is_site = re.fullmatch(r"https?://[^/?#@\s]+", self.console)
+        if self.console and not (is_site and has_host_and_port(self.console)):
             raise ValueError("console must be the address of a site and no more: https://HOST or https://HOST:PORT")
         for name, channel in self.channels.items():
             if channel.take_links and not self.console:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import os
 import sqlite3
@@ -39,11 +40,21 @@ def parse_stamp(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text)
 
 
+_NOT_WRITABLE = (
+    "the database cannot be used where nothing can be written: SQLite keeps files beside it, even to read it"
+)
+_MAKE_WRITABLE = "make the home writable for the user who runs this (doctor says what is wrong), or copy it with  cp -a  and use the copy"
+
+
 @contextlib.contextmanager
 def translated_errors() -> Iterator[None]:
-    """Raise SQLite's errors as `StoreBusy`, `StoreFull` or `StoreError`."""
+    """Raise SQLite's errors, and those of its file, as `StoreBusy`, `StoreFull` or `StoreError`."""
     try:
         yield
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise StoreFull(f"the database cannot be made: {error.strerror}", hint="free some space") from error
+        raise StoreError(f"the database cannot be made: {error.strerror}", hint=_MAKE_WRITABLE) from error
     except sqlite3.OperationalError as error:
         code = getattr(error, "sqlite_errorname", "")
         if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
@@ -54,6 +65,8 @@ def translated_errors() -> Iterator[None]:
             raise StoreFull(
                 "the disk is full or cannot be written to", hint="free some space; nothing of this change was stored"
             ) from error
+        if code.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY")):
+            raise StoreError(_NOT_WRITABLE, hint=_MAKE_WRITABLE) from error
         raise StoreError(f"the database failed with {code or 'an unknown error'}", hint="run: tocsin doctor") from error
     except sqlite3.DatabaseError as error:
         code = getattr(error, "sqlite_errorname", "") or type(error).__name__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import sys
@@ -88,6 +89,10 @@ def tocsin(ctx: click.Context, home: Path | None) -> None:
     no_core_dumps()
 
 
+# Errors of files that are no fault of ours: whatever command met one, a person gets a sentence.
+_OF_THE_MACHINE = frozenset({errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT})
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; print every expected error as one sentence with a hint, and exit with status 2.
 
@@ -128,4 +133,12 @@ def _run(arguments: list[str] | None) -> NoReturn:
         # the program that reads our output has ended: end without a message, as other filters do
         sys.stderr.close()
         sys.exit(141)
+    except OSError as error:
+        if error.errno not in _OF_THE_MACHINE or not isinstance(error.filename, str):
+            raise
+        note(f"error: {error.filename}: {error.strerror}")
+        note(
+            "hint: give the user who runs this a place where files can be written; tocsin doctor says more about the home"
+        )
+        sys.exit(2)
     sys.exit(code if isinstance(code, int) else 0)

@@ -103,9 +103,11 @@ def _checked_origin(url: str) -> str:
     from urllib.parse import urlsplit
 
     from data.errors import InputError
+    from data.settings.service_settings import has_host_and_port
 
     parts = urlsplit(url.rstrip("/"))
-    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path or parts.query or "@" in parts.netloc:
+    is_site = parts.scheme in {"http", "https"} and not (parts.path or parts.query or "@" in parts.netloc)
+    if not is_site or not has_host_and_port(parts):
         raise InputError(f"'{url}' is no address of a site", hint="write https://HOST or https://HOST:PORT")
     return f"{parts.scheme}://{parts.netloc}".lower()
 

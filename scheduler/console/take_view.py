@@ -8,7 +8,7 @@ from typing import Any
 
 from scheduler.console.console import Console
 from scheduler.console.pages import WebPage
-from scheduler.delivery.take_links import link_of, take
+from scheduler.delivery.take_links import is_open, link_of, take
 
 
 def ask(console: Console, secret: str, now: datetime) -> WebPage:
@@ -20,6 +20,8 @@ def ask(console: Console, secret: str, now: datetime) -> WebPage:
     if known is None:
         return _page(403, state="invalid")
     event, _ = known
+    if not is_open(console.reading(), event.id, now):
+        return _page(200, state="held", event=event.id)
     return _page(
         200,
         state="asked",

@@ -42,7 +42,7 @@ def make_link(store: Store, console: str, event: Event, channel: str, now: datet
         channel: name of the channel that gets the message.
         now: aware UTC.
     """
-    if event.kind in _NEVER or event.facts.get("trial") or not _is_new(store, event.id, now):
+    if event.kind in _NEVER or event.facts.get("trial") or not is_open(store, event.id, now):
         return ""
     secret = secrets.token_urlsafe(32)
     with store.together():
@@ -77,14 +77,15 @@ def take(store: Store, secret: str, name: str, now: datetime) -> TakeLink:
             raise InputError(
                 "this link was used, or is older than a day", hint="sign in, or run: tocsin alert ack ID --note TEXT"
             )
-        if not _is_new(store, found.event, now):
+        if not is_open(store, found.event, now):
             raise InputError("somebody has taken this alert on already", hint="sign in to see who")
         decide(store, [found.event], Decision(TriageState.ACKNOWLEDGED, who), f"{who} (a link in {found.channel})", now)
         store.database.execute("update take_link set used = ? where event = ?", (stamp(now), found.event))
     return found
 
 
-def _is_new(store: Store, event: str, now: datetime) -> bool:
+def is_open(store: Store, event: str, now: datetime) -> bool:
+    """Whether nobody has taken an event on, put it aside or closed it."""
     states = store.triage.of([event], now)
     return event not in states or states[event].state is TriageState.NEW
 

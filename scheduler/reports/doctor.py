@@ -53,6 +53,13 @@ def _folder(home: Home) -> Iterator[Check]:
         yield Check("owner", "warning", f"{path} belongs to another user", f"chown -R $(id -un) {home.path}")
     if not exposed and not foreign:
         yield Check("home", "ok", f"{home.path}, readable by its owner only")
+    if not os.access(home.path, os.W_OK):
+        yield Check(
+            "writing",
+            "wrong",
+            f"nothing can be written to {home.path}: nothing can be watched, and the database cannot even be read",
+            "make it writable for the user who runs this: is its file system mounted read-only?",
+        )
     free = shutil.disk_usage(home.path).free
     if free < MIN_FREE:
         yield Check(

@@ -54,8 +54,11 @@ def add_source(home: Home, found: SourceFile, definition: Definition) -> None:
             hint=f"choose another name, or edit {target}",
         ) from error
     except OSError as error:
-        target.unlink(missing_ok=True)
-        raise SourceError(f"cannot be copied to {target}: {error.strerror}", file=found.file) from error
+        with contextlib.suppress(OSError):
+            target.unlink(missing_ok=True)
+        raise SourceError(
+            f"cannot be copied to {target}: {error.strerror}", file=found.file, hint="run: tocsin doctor"
+        ) from error
     try:
         record_change(home, "source added", definition)
     except TocsinError:

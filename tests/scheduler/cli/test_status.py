@@ -18,11 +18,13 @@ import pytest
 
 from crawler.alerts.events import build_event
 from data.model import EventKind
+from data.settings.home import Home
 from data.store.selftests import EXAMINER_SELFTEST, HEARTBEAT
 from data.store.store import Store
 from scheduler.crawls.definitions import platforms
 from scheduler.daemon import watch_state as status
 from scheduler.daemon.watch_state import collect
+from scheduler.reports.doctor import _folder
 from tests.command import TOCSIN, environment, heed_interrupts
 from tests.inside import fine, refused, run
 from tests.leased_crawl import LeasedCrawl
@@ -278,3 +280,44 @@ def test_status_loads_no_large_library(watched):
         [sys.executable, "-c", code, "--home", watched.path, "status", "--json"], capture_output=True, text=True
     )
     assert json.loads(done.stdout)["sources"], done.stderr
+
+
+@pytest.fixture
+def read_only(tmp_path):
+    """A folder in which nothing can be written after it was called, not even by root."""
+    folder = tmp_path / "frozen"
+    folder.mkdir()
+    frozen = []
+
+    def freeze() -> None:
+        if os.geteuid():
+            folder.chmod(0o500)
+        else:
+            subprocess.run(["mount", "--bind", folder, folder], check=True)
+            frozen.append(folder)
+            subprocess.run(["mount", "-o", "remount,bind,ro", folder], check=True)
+
+    yield folder, freeze
+    for each in frozen:
+        subprocess.run(["umount", each], check=True)
+    folder.chmod(0o700)
+
+
+@pytest.mark.parametrize("used", [False, True])
+def test_in_a_home_that_cannot_be_written_every_command_says_so_in_words(read_only, tmp_path, used):
+    home, freeze = read_only
+    fine(None, "init", home)
+    if used:
+        fine(home, "status")
+    source = tmp_path / "s.yaml"
+    source.write_text("name: s\nplatform: feed\nurl: https://forum.example/feed\n")
+    freeze()
+    for command in (["status"], ["alert", "list"], ["events"]):
+        done = run(home, *command)
+        refused(done, "error: the database cannot be", "hint: make the home writable for the user who runs this")
+        assert "SQLITE" not in done.said
+    generated = run(home, "canary", "generate", "--client", "a", "--count", "1", "--out", tmp_path / "people.csv")
+    refused(generated, "hint: ")
+    refused(run(home, "source", "add", source), "cannot be copied to", "hint: ")
+    found = {check.name: check.state for check in _folder(Home(home, {}))}
+    assert found["writing"] == "wrong"

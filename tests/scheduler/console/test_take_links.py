@@ -18,6 +18,7 @@ from data.store.triage import Decision
 from scheduler.delivery.delivery import deliver_due
 from scheduler.delivery.routing import route_by
 from scheduler.delivery.take_links import LASTS, link_of, make_link
+from tests.inside import refused, run
 from tests.scheduler.console.conftest import ADDRESS, Site
 from tests.servers.strict_chats import SECRET
 from tests.servers.webhook import Webhook
@@ -86,6 +87,23 @@ def test_a_link_takes_an_alert_on_once_by_its_form_alone_and_the_record_says_by_
 
 
 @pytest.mark.slow
+def test_a_link_to_what_was_decided_elsewhere_shows_no_form_until_it_is_open_again(site: Site):
+    event = event_of("elsewhere")
+    path, _ = sent_links(site, event)
+    client = site.client()
+    for state, reason in ((TriageState.ACKNOWLEDGED, ""), (TriageState.CLOSED, "test")):
+        with site.store() as store:
+            store.triage.decide([event.id], Decision(state, reason=reason), "eve", datetime.now(UTC))
+        page = client.get(path)
+        assert (page.status_code, '<form method="post" action="/take"' in page.text) == (200, False)
+        assert "Somebody has taken" in page.text
+        assert "eve" not in page.text, "nobody is signed in"
+    with site.store() as store:
+        store.triage.decide([event.id], Decision(TriageState.NEW), "eve", datetime.now(UTC))
+    assert '<form method="post" action="/take"' in client.get(path).text
+
+
+@pytest.mark.slow
 def test_what_no_form_of_ours_sends_takes_nothing_on(site: Site):
     event = event_of("refused")
     path, _ = sent_links(site, event)
@@ -118,8 +136,26 @@ def test_a_link_ends_after_a_day_and_there_is_none_for_what_nobody_can_take_on(s
         assert make_link(store, ADDRESS, event, "duty", now) == ""
 
 
+@pytest.mark.parametrize("port", ["0", "99999", "x"])
+def test_an_address_of_the_console_with_no_port_that_there_is_is_refused(site: Site, port):
+    refused(
+        run(site.home, "console", "invite", "ana", "--origin", f"https://console.example:{port}"), "no address", "hint:"
+    )
+    refused(
+        run(site.home, "console", "--listen", "127.0.0.1:0", "--origin", f"https://h:{port}"), "no address", "hint:"
+    )
+
+
 @pytest.mark.parametrize(
-    "console", ["", "console.example", "https://console.example/path", "https://a@console.example"]
+    "console",
+    [
+        "",
+        "console.example",
+        "https://console.example/path",
+        "https://a@console.example",
+        "https://console.example:0",
+        "https://console.example:99999",
+    ],
 )
 def test_links_need_the_address_of_the_console(console):
     value = {"console": console, "channels": {"c": {"kind": "slack", "url": "http://x/", "take_links": True}}}

@@ -107,6 +107,7 @@ def test_a_sign_that_does_not_arrive_is_sent_again_there_and_is_told_if_that_fai
     [
         ('channels = ["other"]', "names the channel 'other', which does not exist"),
         ('url = "ftp://hc.example/ping/geheim"', "must be complete http"),
+        ('url = "https://hc.example:99999/ping/geheim"', "must be complete http"),
         ('failing_url = "https://hc.example/fail"', "needs `url`"),
         ('every = "5s"', "greater than or equal to"),
     ],
