@@ -1,19 +1,26 @@
 """Platform `open_directory`: folders that a web server lists (nginx, Apache, Caddy, copyparty, others); each file is a post.
 
 Names are taken from addresses and not from the visible text: nginx truncates visible names to 50 characters.
+
+Some servers (Python's, mini_httpd, Express) tell neither which entries are folders nor when a file changed: they are asked.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any, ClassVar
 from urllib.parse import quote, unquote_to_bytes, urljoin, urlsplit, urlunsplit
 
 import orjson
+from scrapy import Request
+from scrapy.http import Response
 
+from crawler.fetching.post_parts import NO_ENCODING
 from crawler.fetching.spider import SourceSpider
 from crawler.pages.extract import Listing, classify
 from crawler.pages.html_text import decode, parse_html
@@ -24,7 +31,15 @@ from data.sources.definition import Definition
 # "01-Mar-2026 10:00", "2026-03-01 10:00", "2026-Mar-01 10:00:00", then perhaps "1.2M", "123" or "-"
 _TIME = r"\d{2}-[A-Z][a-z]{2}-\d{4} \d{2}:\d{2}(?::\d{2})?|\d{4}-(?:\d{2}|[A-Z][a-z]{2})-\d{2} \d{2}:\d{2}(?::\d{2})?"
 _FACTS = re.compile(rf"(?P<time>{_TIME})?\s*(?P<size>-|\d+(?:\.\d+)?\s?[KMGT]?(?:i?B)?)?(?=\s|$)")
-_HEADINGS = re.compile(r"index of|directory (?:listing|index)|folder listing|listing for", re.IGNORECASE)
+_HEADINGS = re.compile(
+    r"index of|directory (?:listing|index)|folder listing|listing (?:for|directory)|listing:|files within",
+    re.IGNORECASE,
+)
+
+# Of so many files of a folder the server is asked for what its list does not say.
+MAX_ASKED, ASKED_AT_ONCE = 500, 16
+# A file that changed so shortly before the answer may change again in the same second, and some servers state the present.
+_SETTLED = timedelta(seconds=2)
 
 
 @dataclass(frozen=True)
@@ -61,11 +76,9 @@ def read_folder(
             post = _post(definition, entry)
             posts.setdefault(post.native, post)
         elif _depth(definition, entry.url) <= definition.depth:
-            # a query that selects the format of a listing (?F=1, ?ls) is needed in sub-folders too
-            query = urlsplit(definition.list.url or definition.url).query
-            more[entry.url + ("&" if "?" in entry.url else "?") + query if query else entry.url] = None
+            more[_with_query(definition, entry.url)] = None
         else:
-            page.problem_counts[f"depth: a folder lies deeper than {definition.depth} and was not read"] += 1
+            page.problem_counts[_too_deep(definition)] += 1
     return Listing(
         posts=tuple(posts.values()),
         state="ok" if entries else "empty",
@@ -73,6 +86,16 @@ def read_folder(
         problems=page.problems(),
         more=tuple(more),
     )
+
+
+def _with_query(definition: Definition, url: str) -> str:
+    """The address of a folder with the query of the source, which may select the format of a listing (?F=1, ?ls)."""
+    query = urlsplit(definition.list.url or definition.url).query
+    return url + ("&" if "?" in url else "?") + query if query else url
+
+
+def _too_deep(definition: Definition) -> str:
+    return f"depth: a folder lies deeper than {definition.depth} and was not read"
 
 
 def _is_folder(body: bytes) -> bool:
@@ -261,3 +284,87 @@ class OpenDirectorySpider(SourceSpider):
     ) -> Listing:
         """The files and sub-folders of one folder."""
         return read_folder(definition, body, url, content_type, page_no, status)
+
+    async def completed(self, listing: Listing) -> Listing:
+        """Ask by HEAD, which transfers no file, for the state of files without size and time, and which entries are folders.
+
+        A link to a folder without a slash at its end looks like a file without ending; the server redirects to the slash.
+        """
+        definition = self.boards.definition
+        unclear = [post for post in listing.posts if _is_unclear(post, listing)]
+        found: dict[str, Response] = {}
+        for first in range(0, min(len(unclear), MAX_ASKED), ASKED_AT_ONCE):
+            batch = unclear[first : min(first + ASKED_AT_ONCE, MAX_ASKED)]
+            answers = await asyncio.gather(*(self._head(post.url) for post in batch))
+            found |= {post.native: answer for post, answer in zip(batch, answers, strict=True) if answer is not None}
+            if not any(answers):
+                # a server that does not answer such requests would hold the crawl until its end
+                break
+        problems, posts, more = list(listing.problems), [], list(listing.more)
+        told = untold = 0
+        for post in listing.posts:
+            answer = found.get(post.native)
+            if answer is not None and _leads_into(answer.url, post.url):
+                if _depth(definition, answer.url) <= definition.depth:
+                    more.append(_with_query(definition, answer.url))
+                else:
+                    problems.append(_too_deep(definition))
+                continue
+            state = "" if answer is None or _says_when(post) else _state(answer, datetime.now(UTC))
+            told += bool(state)
+            untold += not (state or _says_when(post))
+            posts.append(replace(post, fields={**post.fields, "last": state}) if state else post)
+        # a link that is no file, to a form for uploads for example, has no state either
+        if untold and (not told or len(unclear) > MAX_ASKED):
+            problems.append(f"changes: neither the list nor the server says when {untold} files changed")
+        return replace(
+            listing, posts=tuple(posts), more=tuple(dict.fromkeys(more)), problems=tuple(dict.fromkeys(problems))
+        )
+
+    async def _head(self, url: str) -> Response | None:
+        try:
+            return await self._send(Request(url, method="HEAD", headers=NO_ENCODING, dont_filter=True))
+        except Exception:  # noqa: BLE001 - what is not known of the file is counted, and it is requested as it is
+            return None
+
+
+def _says_when(post: Post) -> bool:
+    """Whether the list shows something that changes with the file."""
+    return bool(post.fields.keys() & {"size", "mtime"})
+
+
+def _is_unclear(post: Post, listing: Listing) -> bool:
+    """Whether the list does not say if an entry has changed, or if it is a folder.
+
+    A server that writes folders with a slash does so for all of them.
+    """
+    return not _says_when(post) or ("." not in post.title and not listing.more)
+
+
+def _leads_into(there: str, here: str) -> bool:
+    """Whether an address is that of the folder of this name."""
+    new, old = urlsplit(there), urlsplit(here)
+    return new.netloc == old.netloc and _unquoted(new.path) == _unquoted(old.path) + "/"
+
+
+def _state(answer: Response, now: datetime) -> str:
+    """What the headers of a file say that changes with it; '' if there is nothing, or the answer is no file's."""
+    if answer.status != 200:
+        return ""
+    said = {name: (answer.headers.get(name) or b"").decode("latin-1") for name in ("ETag", "Last-Modified", "Date")}
+    length = (answer.headers.get("Content-Length") or b"").decode("latin-1")
+    if said["ETag"]:
+        return f"{said['ETag']} {length}"
+    changed, at = _moment(said["Last-Modified"]), _moment(said["Date"]) or now
+    if changed is None or at - changed < _SETTLED:
+        return length
+    return f"{changed.isoformat()} {length}"
+
+
+def _moment(text: str) -> datetime | None:
+    """A date of HTTP, aware; None if it is none."""
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

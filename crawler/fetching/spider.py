@@ -184,6 +184,13 @@ class SourceSpider(Spider):
         """The text of one page of a post; arguments and errors as `crawler.pages.extract.read_item`."""
         return extract.read_item(definition, post, body, url, content_type, status)
 
+    async def completed(self, listing: Listing) -> Listing:
+        """A page of the listing with what the site tells of its posts only if it is asked for each of them.
+
+        Requests for that go by `_send`; a failed one must not end the walk.
+        """
+        return listing
+
     # --- the walk ------------------------------------------------------------------------------------------------
 
     async def start(self) -> AsyncIterator[Any]:
@@ -256,6 +263,7 @@ class SourceSpider(Spider):
             async for request in self._continue_without(trouble, page_no, folder):
                 yield request
             return
+        listing = await self.completed(listing)
         if self.job.mode == "check":
             await self._report_rows(listing, response.body)
             return

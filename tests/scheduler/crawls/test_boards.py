@@ -6,12 +6,18 @@ Each board is served in the markup of the real software and crawled with a sourc
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import io
+import os
 import random
 import re
+import threading
 import time
 import zipfile
 from datetime import timedelta
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -385,4 +391,73 @@ def test_of_two_hundred_posts_of_a_real_forum_all_are_found_once_and_edits_and_d
         found, rang = found + result.canaries, rang + events
     assert found == 1
     assert [event.facts["fields"] for event in rang if event.facts.get("fields")] == [["gone"]] * 3
+    store.close()
+
+
+class Folder(SimpleHTTPRequestHandler):
+    """Python's own server of a folder: its list has neither size nor time."""
+
+    def log_message(self, *args) -> None:
+        pass
+
+
+class BareFolder(Folder):
+    """As mini_httpd and Express write it: a link to a folder has no slash at its end."""
+
+    def list_directory(self, path):
+        page = super().list_directory(path)
+        return page and io.BytesIO(page.read().replace(b'/">', b'">').replace(b"/</a>", b"</a>") + b" " * 80)
+
+
+class MuteFolder(Folder):
+    """A server that knows no request for the state of a file."""
+
+    def do_HEAD(self) -> None:
+        self.send_error(501)
+
+
+@contextlib.contextmanager
+def served(folder: Path, handler: type[Folder]):
+    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=str(folder))) as http:
+        http.daemon_threads = True
+        threading.Thread(target=http.serve_forever, args=(0.02,), daemon=True).start()
+        yield f"http://127.0.0.1:{http.server_address[1]}/"
+        http.shutdown()
+
+
+@pytest.mark.parametrize("handler", [Folder, BareFolder, MuteFolder])
+def test_a_folder_whose_list_tells_neither_folders_nor_times_is_read_whole_and_again(home, examiner, tmp_path, handler):
+    crowd = iter(POSTED[30:])
+    files = [tmp_path / name for name in ("a.csv", "README", "100% é #1?.csv", "lot 1/b.csv", "lot 1/v2.1/c.csv")]
+
+    def write(file: Path, when: int) -> None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(to_csv([next(crowd)]))
+        os.utime(file, (when, when))
+
+    for file in files:
+        write(file, 1_790_000_000)
+    name, store = handler.__name__.lower(), open_store(home, examiner)
+    with served(tmp_path, handler) as url:
+        source = home.sources_dir / f"{name}.yaml"
+        source.write_text(f"name: {name}\nplatform: open_directory\nurl: {url}\ndepth: 2\nrate: 500/s\n")
+        definition = complete_definition(load_source(source))
+
+        def crawl():
+            result = asyncio.run(run_crawl(home, store, definition, examiner, owner=owner_name()))
+            assert (result.state, result.unexamined) == ("done", 0), result
+            return result.listed, result.examined, result.canaries
+
+        assert crawl() == (5, 5, 5)
+        assert crawl() == (5, 0, 0)
+        for file in (files[0], files[-1]):
+            write(file, 1_790_000_100)
+        mute = handler is MuteFolder
+        assert crawl() == (5, 0 if mute else 2, 0 if mute else 2)
+        told = [
+            event
+            for event in store.events.latest()
+            if event.source == name and event.facts.get("subject") == "reading changes"
+        ]
+        assert len(told) == mute, "that changes cannot be seen is said"
     store.close()
