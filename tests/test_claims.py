@@ -172,6 +172,21 @@ def test_each_line_of_doctor_is_documented_with_its_tests() -> None:
     assert [node for _, nodes in rows for node in nodes if not source_of(node)] == []
 
 
+# The ways to die in silence, a word of each row of docs/claims.md.
+QUIET = (
+    "answers 200", "selectors", "second page", "scheduler", "event loop", "fork server", "examiner", "outbox", "chat", "Tor",
+    "disk", "clock",
+)  # fmt: skip
+
+
+def test_each_way_to_go_quiet_has_its_row_and_tests_in_which_somebody_is_told() -> None:
+    rows = [(cells, nodes) for cells, nodes in documented() if len(cells) == 2]
+    assert [word for word, (cells, _) in zip(QUIET, rows, strict=True) if word not in cells[0]] == []
+    # what is told is an event, a lasting state, a line of `status` or a message in the chat
+    telling = re.compile(r"told|noticed|event|states?\b|status|kinds|alert|delivery_failed|late\(|tor_down|lasting")
+    assert [cells for cells, nodes in rows if not all(telling.search(source_of(node)) for node in nodes)] == []
+
+
 def speaks_of(source: str, cells: list[str]) -> bool:
     """Whether a test names a line of `doctor`, or has two words of it that follow each other."""
     words = re.findall(r"[\w'.-]+", cells[-1].replace(VALUE, " … ").lower())
