@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from crawler.records.record_keys import RowTags, TaggedReading
-from data.arrays.array_types import I64, U64, Bools
+from data.arrays.array_types import I64, U32, U64, Bools
 from data.arrays.growing_array import GrowingArray
 from data.arrays.packed import Packed
 from data.hashing.tags import RECORD_KINDS, Kind, probe_tags
@@ -132,7 +132,7 @@ class Placeholders:
             "common": self._common,
             "fillers": self._fillers_seen,
             "of_releases": self._of_releases_seen,
-            "seen": {role: np.unique(values).astype(np.uint32) for role, values in seen.items()},
+            "seen": {role: distinct(values).astype(np.uint32) for role, values in seen.items()},
         }
 
     def fits(self, state: Mapping[str, Any]) -> bool:
@@ -145,7 +145,8 @@ class Placeholders:
             if not np.isin(state["given"].get(role, _NONE), values).all():
                 return False
             open_ = values[~np.isin(values, state["at_once"][role])]
-            if np.isin((open_ >> _SHORTENED).astype(np.uint32), state["seen"].get(role, _NONE)).any():
+            # not `isin`, which would put the millions of values that occur in order once more
+            if _are_in((open_ >> _SHORTENED).astype(np.uint32), state["seen"].get(role, _NONE)).any():
                 return False
         return True
 
@@ -330,8 +331,8 @@ def _with(values: U64, further: U64) -> U64:
     return distinct(np.concatenate([values, further])) if len(further) else values
 
 
-def _are_in(values: U64, ordered: U64) -> Bools:
-    """Which values are in a sorted array; faster than `numpy.isin` for many values and few in the array."""
+def _are_in(values: U64 | U32, ordered: U64 | U32) -> Bools:
+    """Which values are in a sorted array; faster than `numpy.isin`, which sorts both."""
     if not len(ordered):
         return np.zeros(len(values), np.bool_)
     places = np.minimum(np.searchsorted(ordered, values), len(ordered) - 1)

@@ -76,9 +76,10 @@ class ClusterCase:
                 self._opened.add(worker)
 
     def refuse(self, worker: str, why: str) -> None:
-        """Give a worker no more work."""
-        self.set_aside[worker] = why
-        self._report(f"note: the worker {worker} gets no more work: {why}")
+        """Give a worker no more work, for the first reason of several."""
+        if worker not in self.set_aside:
+            self.set_aside[worker] = why
+            self._report(f"note: the worker {worker} gets no more work: {why}")
 
     def close(self) -> None:
         """Let all workers forget the keys."""

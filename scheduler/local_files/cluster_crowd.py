@@ -228,7 +228,7 @@ class Crowd:
         self._lost_cases[worker] = 0
         for other in job.failures.keys() - {worker}:
             self._failures[other] += 1
-            if self._failures[other] >= _MAX_FAILURES and other not in self._case.set_aside:
+            if self._failures[other] >= _MAX_FAILURES:
                 self._case.refuse(other, f"it fails where others succeed: {job.failures[other]}")
         return False
 
@@ -282,7 +282,7 @@ class Crowd:
         self._report(f"note: a worker's result was refused: {error}")
         if worker:
             self._lies[worker] += 1
-            if self._lies[worker] >= _MAX_LIES and worker not in self._case.set_aside:
+            if self._lies[worker] >= _MAX_LIES:
                 self._case.refuse(worker, "its results are refused")
                 self._looked = 0.0
         if job.refused < _MAX_REFUSED:

@@ -66,9 +66,8 @@ def connected(address: str) -> Iterator[Client]:
         from distributed import Client, LocalCluster, Security
     except ImportError as error:
         raise ConfigError("the extra for clusters is not installed", hint=_INSTALL) from error
-    # what Dask says of workers and connections that end is told in our words
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
     with contextlib.ExitStack() as opened:
+        opened.enter_context(_quiet_dask())
         try:
             if address.startswith(LOCAL):
                 cluster = LocalCluster(
@@ -94,6 +93,22 @@ def connected(address: str) -> Iterator[Client]:
         except OSError as error:
             raise ExamineError("the cluster does not answer", hint="check its address and its scheduler") from error
         yield client
+
+
+@contextlib.contextmanager
+def _quiet_dask() -> Iterator[None]:
+    """Keep what Dask says of workers and connections that end from the person who waits: it is told in our words."""
+    names = [name for name in logging.root.manager.loggerDict if name.partition(".")[0] == "distributed"]
+    levels = {name: logging.getLogger(name).level for name in names}
+    for name in levels:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    # It says what becomes of the tasks of a client that was closed, whenever they are collected.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
 
 
 def examine_on_cluster(
