@@ -38,7 +38,7 @@ def check_watchlist(home: Home, *, changing: bool = False) -> WatchlistCounts:
 
     Args:
         home: to check.
-        changing: the list is about to be changed, after which nobody could see that any more; a store is made for it.
+        changing: the list or the store is about to be changed, after which nobody could see that any more; a store is made for it.
 
     Raises:
         StoreError: the watch-list is damaged, or lacks bundles or retirements that the store knows.
@@ -126,10 +126,18 @@ def after_change(then: str) -> Iterator[None]:
         ) from error
 
 
-def start_examiner(home: Home, *, report: Callable[[str], None] | None = None) -> ExaminerProcess:
-    """Start the examiner of a home, after `check_watchlist` and `check_releases`; arguments and errors are those of all three."""
+def start_examiner(
+    home: Home, *, report: Callable[[str], None] | None = None, storing: bool = False
+) -> ExaminerProcess:
+    """Start the examiner of a home, after `check_watchlist` and `check_releases`; errors are those of all three.
+
+    Args:
+        home: to check.
+        report: gets a sentence about what takes a while.
+        storing: what is examined will be stored, which makes a store if there is none.
+    """
     from crawler.process.examiner_client import ExaminerProcess
 
-    check_watchlist(home)
+    check_watchlist(home, changing=storing)
     check_releases(home)
     return ExaminerProcess.start(home, report=report)

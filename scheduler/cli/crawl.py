@@ -143,7 +143,7 @@ async def _crawl(
     tor = TorConnection(home, settings.tor)
     with (
         contextlib.closing(tor),
-        start_examiner(home, report=note) as examiner,
+        start_examiner(home, report=note, storing=True) as examiner,
         contextlib.closing(open_store(home, examiner)) as store,
     ):
         now = datetime.now(UTC)

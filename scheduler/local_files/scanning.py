@@ -19,7 +19,7 @@ from crawler.process.examiner_client import ExaminerClient, Greeting
 from crawler.process.frames import CHUNK
 from data.errors import ExamineError, ExaminerDied, InputError
 from data.settings.home import Home
-from scheduler.canaries.known_watchlist import start_examiner
+from scheduler.canaries.known_watchlist import check_watchlist, start_examiner
 from scheduler.local_files.divided_files import DividedFile, join_parts
 from scheduler.local_files.named_pipes import is_named_pipe
 
@@ -173,6 +173,7 @@ class Scanner:
         """The store of the home, with the keys that recording needs."""
         from scheduler.crawls.keyed_store import open_store
 
+        check_watchlist(self._home, changing=True)
         return open_store(self._home, self._process)
 
     def finish_release(self, release: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
