@@ -20,7 +20,7 @@ MIN_SPEED = 5_000_000
 _SLOW, _SLOWER, _SLOWEST = 1_000_000, 200_000, 20_000
 SLOWER = {
     **dict.fromkeys(("delimited", "json", "json_lines", "json_string", "sql_dump", "base64", "uuencoded"), _SLOW),
-    **dict.fromkeys(("text", "file_list", "fixed_width", "hex_dump"), _SLOW),
+    **dict.fromkeys(("text", "file_list", "fixed_width", "hex_dump", "statement_log"), _SLOW),
     **dict.fromkeys(("eml", "mbox", "html", "xml", "rtf", "plist", "php_serialized", "quoted_printable"), _SLOWER),
     **dict.fromkeys(("hl7", "hprim", "fhir", "ldif", "vcard", "icalendar"), _SLOWEST * 4),
     **dict.fromkeys(("dbase", "sqlite", "access", "bson", "msgpack", "parquet", "arrow"), _SLOWER),

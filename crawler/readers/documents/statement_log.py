@@ -9,7 +9,8 @@ Without the names of their columns these values are words in a line. `INSERT …
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from crawler.readers.core.encoding import Lines, as_utf8, is_text
@@ -28,6 +29,10 @@ _PERSONAL = frozenset(("surname", "first", "fullname", "dob", "email", "phone", 
 _MIN_ROLES, _SNIFFED = 2, 2**16
 # a statement and its values are held up to so many bytes
 _LONGEST = 2**18
+# characters of text beside values that are sent together
+_TEXT_AT_ONCE = 2**15
+# the first line of a statement is remembered up to this length
+_LONGEST_LINE = 4096
 
 _NAME = r"(?:`[^`\n]{1,128}`|\"[^\"\n]{1,128}\"|\[[^\]\n]{1,128}\]|[A-Za-z_]\w{0,127})"
 _QUALIFIED = rf"{_NAME}(?:\s?\.\s?{_NAME}){{0,3}}"
@@ -53,12 +58,13 @@ _WITH_VALUES = possessive(
 )
 # a column beside its mark, or beside its value, as in SET and WHERE
 _EQUAL = possessive(rf"(?<!\w)(?P<name>{_QUALIFIED})\s?(?:=|LIKE)\s?(?P<mark>{_MARK})", re.IGNORECASE)
+_MARK_BEHIND = re.compile(rf"[=eE]\s?{_MARK}")
 _EQUALS = possessive(
     rf"(?<!\w){_QUALIFIED}\s?=\s?{_LITERAL}(?:(?:\s*+,\s*+|\s++AND\s++){_QUALIFIED}\s?=\s?{_LITERAL})++", re.IGNORECASE
 )
-_ONE_EQUAL = possessive(rf"(?<!\w)(?P<name>{_QUALIFIED})\s?=\s?(?P<value>{_LITERAL})", re.IGNORECASE)
+_ONE_EQUAL = possessive(rf"(?<!\w)({_QUALIFIED})\s?=\s?({_LITERAL})", re.IGNORECASE)
 _ALIASES = possessive(rf"(?<!\w){_LITERAL}\s++AS\s++{_NAME}(?:\s*+,\s*+{_LITERAL}\s++AS\s++{_NAME})++", re.IGNORECASE)
-_ONE_ALIAS = possessive(rf"(?P<value>{_LITERAL})\s++AS\s++(?P<name>{_NAME})", re.IGNORECASE)
+_ONE_ALIAS = possessive(rf"({_LITERAL})\s++AS\s++({_NAME})", re.IGNORECASE)
 _LAST_NAME = re.compile(rf"{_NAME}\s*\Z")
 _ONE_COLUMN = re.compile(_QUALIFIED)
 
@@ -69,11 +75,15 @@ _BOUND = re.compile(r"binding parameter [\[(](\d{1,4})(?:\]|:)[^\n]{0,80}?(?:- |
 _PAIRS = possessive(rf"\[\s?\"(\w{{1,64}})\",\s?({_LITERAL})\]")
 _TYPED_LIST = re.compile(r"Parameters: ([^\n]*\(\w{1,40}\))\s*(?:\n|\Z)")
 _TYPED = re.compile(r"(?:\A|(?<=\), ))(.*?)\(\w{1,40}\)(?=, |\Z)")
-# where a statement, or the values that are logged before it, begin
+# where a statement, or the values that are logged before it, begin; PostgreSQL's `execute S_1: ` is none
 _START = re.compile(
-    r"\[Parameters=\[|\bsp_executesql\b|\b(?:INSERT|REPLACE)\s+(?:INTO|IGNORE|OR|TABLE|\[|[`\"])|\bUPDATE\s+[\w\[`\"]|\bDELETE\s+FROM\b|\bSELECT\s|\bEXEC(?:UTE)?\s+(?!sp_executesql)[\w\[]|\bWITH\s+\w+\s*\(",
+    r"\[Parameters=\[|\bsp_executesql\b|\b(?:INSERT|REPLACE)\s+(?:INTO|IGNORE|OR|TABLE|\[|[`\"])|\bUPDATE\s+[\w\[`\"]|\bDELETE\s+FROM\b|\bSELECT\s|\bEXEC(?:UTE)?\s+(?!sp_executesql|(?:fetch\s+from\s+)?[\w/<>]{1,64}:\s)[\w\[]|\bWITH\s+\w+\s*\(",
     re.IGNORECASE,
 )
+# A word of `_START`, small: to find such words first is ten times as fast as to try the expression at every character.
+_WORDS = (
+    "[parameters=[", "sp_executesql", "insert", "replace", "update", "delete", "select", "exec", "with",
+)  # fmt: skip
 _TIME = re.compile(r"\b20\d\d-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?")
 _QUICK = re.compile(rb"(?i)\b(?:INSERT|UPDATE|SELECT|EXEC|sp_executesql)\b")
 _HINT = re.compile(
@@ -81,10 +91,30 @@ _HINT = re.compile(
 )
 
 
+# a row of one value beside its column is about nobody
+_AT_LEAST = 2
+
+
 class _Row(NamedTuple):
     columns: tuple[str, ...]
     values: tuple[str, ...]
     by_marks: bool
+
+
+class _Insert(NamedTuple):
+    """An INSERT as far as its first values.
+
+    Attributes:
+        columns: that it names.
+        start: where it begins. at: where its values begin. end: where the list of its marks ends.
+        marks: the column of each mark; None if rows follow that are no marks (SELECT).
+    """
+
+    columns: tuple[str, ...]
+    start: int
+    at: int
+    end: int
+    marks: Mapping[str, str] | None
 
 
 def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes both
@@ -119,6 +149,9 @@ class _LogReader:
         self._held = ""
         self._columns: tuple[str, ...] | None = None
         self._rows: list[tuple[str, ...]] = []
+        # what stands beside the values of statements, and its length
+        self._beside: list[str] = []
+        self._beside_size = 0
         # the columns of a statement that was longer than what is held, and whose further rows follow
         self._continued: tuple[str, ...] = ()
 
@@ -166,8 +199,10 @@ class _LogReader:
                 tables.add(_TIME.sub(" ", rest).rstrip("\n").encode("utf-8", "replace"))
                 tables.finish()
             else:
-                # the times of events are no dates of people
-                self.out.text(_TIME.sub(" ", rest).encode("utf-8", "replace") + b"\n")
+                self._beside.append(rest)
+                self._beside_size += len(rest)
+                if self._beside_size >= _TEXT_AT_ONCE:
+                    self._send_beside()
 
     def _send(self) -> None:
         if self._rows and self._columns is not None:
@@ -175,7 +210,14 @@ class _LogReader:
             self.out.rows([[value.encode("utf-8", "replace") for value in row] for row in self._rows])
         self._rows = []
 
+    def _send_beside(self) -> None:
+        """Send what stands beside the values; the times of events are no dates of people."""
+        if self._beside:
+            self.out.text(_TIME.sub(" ", "\n".join([*self._beside, ""])).encode("utf-8", "replace"))
+        self._beside, self._beside_size = [], 0
+
     def _flush(self) -> None:
+        self._send_beside()
         self._send()
         self._columns = None
 
@@ -183,7 +225,7 @@ class _LogReader:
 def _parts(text: str) -> Iterator[tuple[str, bool]]:
     """The text before the first statement, and each statement with what follows it up to the next one."""
     at, waits, is_call = 0, False, False
-    for found in _START.finditer(text):
+    for found in _starts(text):
         word = found[0].upper()
         if found.start() < at:
             continue
@@ -201,6 +243,25 @@ def _parts(text: str) -> Iterator[tuple[str, bool]]:
         yield text[at:], False
 
 
+def _starts(text: str) -> Iterator[re.Match[str]]:
+    """What `_START.finditer` finds."""
+    small = text.lower()
+    if len(small) != len(text):
+        # some letters are two when they are small
+        small = "".join(char.lower() if char.isascii() else char for char in text)
+    places: list[int] = []
+    for word in _WORDS:
+        at = small.find(word)
+        while at >= 0:
+            places.append(at)
+            at = small.find(word, at + len(word))
+    end = 0
+    for place in sorted(places):
+        if place >= end and (found := _START.match(text, place)) is not None:
+            yield found
+            end = found.end()
+
+
 _BEFORE_SELECT = re.compile(r"(?:UNION(?:\s+ALL)?|\)|\bAS|\(|[\]`\"\w]\s+AS)\s*\Z", re.IGNORECASE)
 
 
@@ -211,22 +272,49 @@ def _follows(text: str, at: int) -> bool:
 
 def _rows(part: str) -> tuple[list[_Row], str]:
     """The rows of one statement with what follows it, and the text that is left."""
+    # whether a word or a sign stands there at all is found at once, an expression tries every character
+    small = part.lower()
     for find in (_insert_rows, _equal_rows, _named_rows, _literal_rows):
-        rows, rest = find(part)
-        rows = [row for row in rows if len({role_of(name) for name in row.columns} & _PERSONAL) >= _MIN_ROLES]
+        rows, rest = find(part, small)
+        rows = [row for row in rows if _is_about_people(row.columns)]
         if rows:
             return rows, rest
     return [], part
 
 
-def _insert_rows(part: str) -> tuple[list[_Row], str]:
-    found = _INSERT.search(part) or _WITH_VALUES.search(part)
+@lru_cache(maxsize=1024)
+def _is_about_people(columns: tuple[str, ...]) -> bool:
+    return len({role_of(name) for name in columns} & _PERSONAL) >= _MIN_ROLES
+
+
+def _insert_rows(part: str, small: str) -> tuple[list[_Row], str]:
+    if "insert" not in small and "replace" not in small and "values" not in small:
+        return [], part
+    # most statements of a log are the same but for their values
+    line = part[: part.find("\n") + 1]
+    found = _insert_in_line(line) if 0 < len(line) <= _LONGEST_LINE else None
+    # the list of marks may go on in the next line
+    if found is None or max(found.at, found.end) >= len(line.rstrip()):
+        match = _INSERT.search(part) or _WITH_VALUES.search(part)
+        found = _insert_of(part, match) if match else None
     if found is None:
         return [], part
+    if not found.marks:
+        return _sequences(part, found.at, found.columns, found.start, by_marks=False)
+    return _values_of_marks(part, found.end, found.marks, found.start)
+
+
+@lru_cache(maxsize=256)
+def _insert_in_line(line: str) -> _Insert | None:
+    match = _INSERT.search(line)
+    return _insert_of(line, match) if match else None
+
+
+def _insert_of(part: str, found: re.Match[str]) -> _Insert:
     columns = tuple(_plain_name(each[0]) for each in _ONE_COLUMN.finditer(found["columns"]))
     at = found.end()
     if not found["values"].upper().startswith(("VALUE", "(")) or found["values"].upper().startswith("(S"):
-        return _sequences(part, at, columns, found.start(), by_marks=False)
+        return _Insert(columns, found.start(), at, at, None)
     marks: dict[str, str] = {}
     place = count = 0
     end = at
@@ -237,12 +325,12 @@ def _insert_rows(part: str) -> tuple[list[_Row], str]:
         elif (mark := value["mark"]) and place < len(columns):
             count += 1
             marks[_mark_name(mark, count)] = columns[place]
-    if not marks:
-        return _sequences(part, at, columns, found.start(), by_marks=False)
-    return _values_of_marks(part, end, marks, found.start())
+    return _Insert(columns, found.start(), at, end, marks)
 
 
-def _equal_rows(part: str) -> tuple[list[_Row], str]:
+def _equal_rows(part: str, small: str) -> tuple[list[_Row], str]:
+    if ("=" not in part and "like" not in small) or _MARK_BEHIND.search(part) is None:
+        return [], part
     marks: dict[str, str] = {}
     end = start = -1
     for count, found in enumerate(_EQUAL.finditer(part), 1):
@@ -254,25 +342,32 @@ def _equal_rows(part: str) -> tuple[list[_Row], str]:
     return _values_of_marks(part, end, marks, start) if marks else ([], part)
 
 
-def _named_rows(part: str) -> tuple[list[_Row], str]:
+def _named_rows(part: str, small: str) -> tuple[list[_Row], str]:  # noqa: ARG001 - as the functions beside it
     """Parameters of a procedure, whose names say what they hold."""
+    if "@" not in part:
+        return [], part
     found = list(_NAMED.finditer(part))
     values = {each[1]: _plain(each[2]) for each in found}
     return ([_Row(tuple(values), tuple(values.values()), True)], _without(part, found)) if values else ([], part)
 
 
-def _literal_rows(part: str) -> tuple[list[_Row], str]:
+def _literal_rows(part: str, small: str) -> tuple[list[_Row], str]:
     """Columns beside their values: `WHERE nom = 'Roux' AND …`, `SELECT 'Roux' AS nom, …`."""
     rows, spans = [], []
-    for whole, one in ((_EQUALS, _ONE_EQUAL), (_ALIASES, _ONE_ALIAS)):
+    for whole, one, sign in ((_EQUALS, _ONE_EQUAL, "="), (_ALIASES, _ONE_ALIAS, "as")):
+        step = 1 if one is _ONE_EQUAL else -1
+        if small.count(sign) < _AT_LEAST:
+            continue
         for found in whole.finditer(part):
-            pairs = {_plain_name(each["name"]): _plain(each["value"]) for each in one.finditer(found[0])}
+            pairs = {
+                _plain_name(name): _plain(value) for name, value in (each[::step] for each in one.findall(found[0]))
+            }
             rows.append(_Row(tuple(pairs), tuple(pairs.values()), False))
             spans.append(found)
     return rows, _without(part, spans)
 
 
-def _values_of_marks(part: str, end: int, marks: dict[str, str], start: int) -> tuple[list[_Row], str]:
+def _values_of_marks(part: str, end: int, marks: Mapping[str, str], start: int) -> tuple[list[_Row], str]:
     """Rows of the values that are given to marks, behind the statement or before it."""
     columns = tuple(dict.fromkeys(marks.values()))
     for pattern in (_NUMBERED, _NAMED, _BOUND):
@@ -292,7 +387,7 @@ def _values_of_marks(part: str, end: int, marks: dict[str, str], start: int) -> 
     return _sequences(part, end, tuple(marks.values()), end, by_marks=True)
 
 
-def _row(marks: dict[str, str], columns: Sequence[str], given: dict[str, str]) -> _Row | None:
+def _row(marks: Mapping[str, str], columns: Sequence[str], given: Mapping[str, str]) -> _Row | None:
     values = dict.fromkeys(columns, "")
     hit = 0
     for mark, column in marks.items():
@@ -306,9 +401,9 @@ def _sequences(part: str, at: int, columns: tuple[str, ...], start: int, *, by_m
     """The rows that are lists of as many values as there are columns."""
     rows, spans = [], []
     for found in _SEQUENCE.finditer(part, at):
-        values = [_plain(each[1]) for each in _ONE.finditer(found[0])]
-        if len(values) == len(columns) and any(each[1].endswith(("'", '"', ")")) for each in _ONE.finditer(found[0])):
-            rows.append(_Row(columns, tuple(values), by_marks))
+        literals = _ONE.findall(found[0])
+        if len(literals) == len(columns) and any(literal.endswith(("'", '"', ")")) for literal in literals):
+            rows.append(_Row(columns, tuple(map(_plain, literals)), by_marks))
             spans.append(found)
     return rows, _without(part[:start] + part[at:] if start < at and not spans else part, spans)
 
@@ -327,6 +422,7 @@ def _mark_name(mark: str, count: int) -> str:
     return str(count) if mark in ("?", "%s") else mark.lstrip("$@:").removeprefix("%(").removesuffix(")s")
 
 
+@lru_cache(maxsize=4096)
 def _plain_name(name: str) -> str:
     last = _LAST_NAME.search(name)
     return (last[0] if last else name).strip().strip('`"[]')
@@ -334,6 +430,10 @@ def _plain_name(name: str) -> str:
 
 def _plain(literal: str) -> str:
     """The value of a literal: of a call the first string in it."""
+    if literal[-1:] == "'" and (begin := literal.find("'")) < 2:
+        inside = literal[begin + 1 : -1]
+        if inside and "'" not in inside and "\\" not in inside and (not begin or literal[0] in "NnEeBb"):
+            return inside
     literal = literal.strip()
     if literal[:1].isalpha() and "(" in literal and not literal[:2].endswith("'"):
         inner = _FIRST_QUOTED.search(literal)
