@@ -95,15 +95,18 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Precision:
-    """How people closed the events of one kind and source.
+    """How people closed the events of one kind and source, or those that one rule of an incident made.
 
     Attributes:
+        kind, source: of the events; of a rule the kind alone, over all sources.
         counts: closing reason -> number of events.
+        rule: its name, '' for all events of the kind and source.
     """
 
     kind: EventKind
     source: str
     counts: Mapping[ClosingReason, int]
+    rule: str = ""
 
     @property
     def share(self) -> float | None:
@@ -262,15 +265,23 @@ class Triage:
 
     def precision(self) -> list[Precision]:
         """How people closed events, by kind and source, those with most closed events first."""
-        found: dict[tuple[str, str], dict[ClosingReason, int]] = {}
+        return self._precision("'' as rule", "source", "")
+
+    def precision_of_rules(self) -> list[Precision]:
+        """How people closed the events that rules of incidents made, by rule; an event counts for each rule that matched."""
+        return self._precision("each.value as rule", "'' as source", ", json_each(facts, '$.rules') as each")
+
+    def _precision(self, rule: str, source: str, rules: str) -> list[Precision]:
+        found: dict[tuple[str, str, str], dict[ClosingReason, int]] = {}
         for row in self._database.rows(
-            "select kind, source, reason, count(*) as n from triage join event on event.id = triage.event"
+            f"select kind, {source}, {rule}, reason, count(*) as n"  # noqa: S608 - fixed texts
+            f" from triage join event on event.id = triage.event{rules}"
             " where triage.state = 'closed' and reason in ('true', 'false-alarm', 're-post', 'test')"
-            " group by kind, source, reason"
+            " group by 1, 2, 3, 4"
         ):
-            found.setdefault((row["kind"], row["source"]), {})[ClosingReason(row["reason"])] = row["n"]
-        listed = [Precision(EventKind(kind), source, counts) for (kind, source), counts in found.items()]
-        return sorted(listed, key=lambda each: (-sum(each.counts.values()), each.kind, each.source))
+            found.setdefault((row["kind"], row["source"], row["rule"]), {})[ClosingReason(row["reason"])] = row["n"]
+        listed = [Precision(EventKind(kind), name, counts, rule) for (kind, name, rule), counts in found.items()]
+        return sorted(listed, key=lambda each: (-sum(each.counts.values()), each.kind, each.source, each.rule))
 
     def _head(self, event: str) -> str:
         row = self._database.first_row("select triage.head from triage where event = ? and triage.head <> ''", event)

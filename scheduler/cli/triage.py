@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from data.model import ClosingReason, TriageState
-from data.plural import counted
+from data.plural import counted, percent
 from scheduler.cli.common import console, emit_json, find_event, json_option, pass_home
 from scheduler.delivery.decisions import OPEN_STATES, checked_note, checked_owner, snooze_end
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from data.settings.home import Home
     from data.store.store import Store
-    from data.store.triage import Decision
+    from data.store.triage import Decision, Precision
 
 # Events that one answer with --json lists; the count says how many there are.
 MAX_LISTED = 1000
@@ -275,33 +277,38 @@ def split(home: Home, event: str) -> None:
 @json_option
 @pass_home
 def precision(home: Home, as_json: bool) -> None:
-    """Show how people closed the events of each kind and source, and the share of true alarms."""
-    from rich.table import Table
-
+    """Show how people closed the events of each kind and source and of each rule of an incident, and the share of true alarms."""
     from data.store.store import Store
 
     with contextlib.closing(Store.open(home.db_path)) as store:
-        found = store.triage.precision()
+        found, rules = store.triage.precision(), store.triage.precision_of_rules()
     if as_json:
-        rows = [
-            {
-                "kind": each.kind.value,
-                "source": each.source,
-                **{reason.value.replace("-", "_"): each.counts.get(reason, 0) for reason in ClosingReason},
-                "precision": each.share,
-            }
-            for each in found
-        ]
-        emit_json({"precision": rows})
+        rows = [{"kind": each.kind.value, "source": each.source, **_counts(each)} for each in found]
+        emit_json({"precision": rows, "rules": [{"rule": each.rule, **_counts(each)} for each in rules]})
         return
     if not found:
         console().print("no event was closed by a person yet: tocsin alert close ID --as true")
         return
-    table = Table("kind", "source", *(reason.value for reason in ClosingReason), "share of true alarms")
-    for each in found:
+    console().print(_table(["kind", "source"], [((each.kind.value, each.source), each) for each in found]))
+    if rules:
+        console().print(_table(["rule"], [((each.rule,), each) for each in rules]))
+
+
+def _counts(each: Precision) -> dict[str, Any]:
+    counts = {reason.value.replace("-", "_"): each.counts.get(reason, 0) for reason in ClosingReason}
+    return {**counts, "precision": each.share}
+
+
+def _table(names: list[str], rows: list[tuple[tuple[str, ...], Precision]]) -> Table:
+    from rich.markup import escape
+    from rich.table import Table
+
+    made = Table(*names, *(reason.value for reason in ClosingReason), "share of true alarms")
+    for cells, each in rows:
         numbers = (f"{each.counts.get(reason, 0):,}" for reason in ClosingReason)
-        table.add_row(each.kind.value, each.source, *numbers, "" if each.share is None else f"{each.share:.0%}")
-    console().print(table)
+        share = "" if each.share is None else percent(each.share, 0)
+        made.add_row(*map(escape, cells), *numbers, share)
+    return made
 
 
 COMMANDS = (ack, assign, snooze, close, reopen, merge, split, precision)

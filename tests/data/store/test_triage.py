@@ -148,6 +148,19 @@ def test_precision_is_counted_from_what_people_closed(store):
     [found] = store.triage.precision()
     assert (found.kind, found.source, found.share) == (EventKind.FURTHER_RELEASE, "board", 0.6)
     assert found.counts[ClosingReason.TEST] == 1
+    assert store.triage.precision_of_rules() == []
+
+
+def test_precision_of_a_rule_counts_every_event_that_it_made_wherever(store):
+    word, expression = "word 'base santé'", "expression 'part \\\\d'"
+    for number, (source, rules, reason) in enumerate(
+        [("a", [word], "true"), ("b", [word, expression], "false-alarm"), ("b", [word], "re-post"), ("b", [], "true")]
+    ):
+        event = build_event(EventKind.ANNOUNCEMENT, NOW, number, source=source, facts={"rules": rules})
+        store.events.add([event], nowhere, NOW)
+        store.triage.decide([event.id], Decision(TriageState.CLOSED, reason=reason), "ana", NOW)
+    found = {each.rule: (sum(each.counts.values()), each.share) for each in store.triage.precision_of_rules()}
+    assert found == {word: (3, 1 / 3), expression: (1, 0.0)}
 
 
 def test_unacknowledged_are_the_critical_events_that_are_new_and_old_enough(store):

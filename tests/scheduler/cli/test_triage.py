@@ -103,6 +103,20 @@ def test_merged_events_are_closed_together_and_counted(home, events):
     assert "50%" in fine(home, "alert", "precision").stdout
 
 
+def test_precision_is_shown_for_each_rule_and_rounded_down(home):
+    rule = "word '[bold]base santé'"
+    made = [build_event(EventKind.ANNOUNCEMENT, AT, each, source="board", facts={"rules": [rule]}) for each in range(3)]
+    with contextlib.closing(Store.open(home / "tocsin.db")) as store:
+        store.events.add(made, lambda _: (), AT)
+    fine(home, "alert", "close", *[event.id for event in made[:2]], "--as", "true")
+    fine(home, "alert", "close", made[2].id, "--as", "false-alarm")
+    assert fine(home, "alert", "precision", "--json").json["rules"] == [
+        {"rule": rule, "true": 2, "false_alarm": 1, "re_post": 0, "test": 0, "precision": 2 / 3}
+    ]
+    shown = fine(home, "alert", "precision").stdout
+    assert (rule in shown, shown.count("66%")) == (True, 2)
+
+
 def test_without_closed_events_precision_says_how_to_close_one(home):
     assert "tocsin alert close" in fine(home, "alert", "precision").stdout
 
