@@ -180,8 +180,8 @@ def _with_names(errors: TypingErrors, m: Measurement, search: TypoSearch | None)
         probability=errors.probability if most >= count else ERRORS_PLAUSIBLE,
         at_least=math.floor(low * count),
         names=(
-            f"interval: {found.found} of {found.tried} unmatched people who were looked at have the name of somebody in the "
-            f"releases, and {found.found_in_controls} of {found.controls} names put together from two of them"
+            f"interval: {found.found} of the {found.tried} unmatched people have the name of somebody in the releases; of "
+            f"{found.named} known people {found.namesakes} have the name of somebody else as well"
         ),
     )
 

@@ -279,13 +279,26 @@ def _find_parents(
         # if not all people of a release have the sample's columns, the coverage is that of the people who have them
         members = release.key_count(RECORD_KINDS[main])
         by_main = float(held[:, main].sum()) * keys.weights.known / members if members else 0.0
-        coverage = max(matched / release.people, by_main)
+        coverage = max(_most_of_one_table(keys, of_release) / release.people, by_main)
         # of the people whom this release does not hold, so many match another release, perhaps by chance
         others = round(int((keys.known & ~of_release).sum()) * keys.weights.known)
         by_chance = rates.highest.among(total - matched).probability_at_least(others) if others else 1.0
         found.append(_FoundParent(Parent(release.id, min(1.0, coverage), matched / total), by_chance, release))
     found.sort(key=lambda each: (-each.parent.share, -each.parent.coverage, each.parent.release))
     return found
+
+
+def _most_of_one_table(keys: PersonKeys, chosen: Bools) -> float:
+    """How many known people are chosen of the table that has most of them: those of another one may be the same people.
+
+    Args:
+        keys: of the people of the sample.
+        chosen: shape (people,).
+    """
+    # as if the chosen people were those whom no release knows
+    none = np.zeros_like(keys.held[chosen])
+    tables = separate_tables(count_patterns(keys.present[chosen], none))
+    return max((count for _, count in tables), default=0) * keys.weights.known
 
 
 def _held_by(release: StoredRelease, rows: U64, held: Bools) -> Bools:

@@ -271,7 +271,7 @@ class TypoSearch:
 
     def find_names(self) -> NamesInReleases | None:
         """How many names of the unmatched people are known; see `crawler.lineage.names_in_releases`."""
-        return find_names(self.probe_key, self.rows.unmatched.forms(), self.rows.weakly_known.forms(), self.holds)
+        return find_names(self.probe_key, self.rows.unmatched.forms(), self.rows.reached.forms(), self.holds)
 
     def try_mixed_keys(self) -> dict[Kind, tuple[int, int]]:
         """How often keys made from the fields of different people are known: per kind (known, tried).

@@ -1,13 +1,14 @@
 """The rows of a sample that are uncertain, with their normal forms, in bounded memory.
 
-`crawler.lineage.typo_search` looks them up again with one typing error undone. There are two sorts: people whom no
-release knows, and people who are known only by a key that proves nothing by itself while other keys contradict it.
+`crawler.lineage.typo_search` looks them up again with one typing error undone. There are three sorts: people whom no
+release knows, people who are known only by a key that proves nothing by itself while other keys contradict it, and people
+who have nothing but a telephone or a mailbox by which they are known.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 from crawler.lineage.field_errors import STRONG_COLUMNS
 from data.arrays.array_types import I64, U64, Bools
 from data.arrays.packed import Packed
+from data.hashing.tags import RECORD_KINDS, Kind
 from data.releases.people import rows_with_key
 
 MAX_HELD = 1024
@@ -22,6 +24,8 @@ MAX_HELD = 1024
 ROLES = ("first", "surname", "dob", "nir", "email", "phone")
 # Four people on each number: households are smaller.
 _LEAST_VALUES_PER_OWNER = 0.25
+# Keys of people who have more than a telephone or a mailbox.
+_BEYOND_CONTACTS = [at for at, kind in enumerate(RECORD_KINDS) if kind not in (Kind.EMAIL_FIRST, Kind.PHONE_FIRST)]
 
 
 class HeldRows:
@@ -110,22 +114,23 @@ class UncertainRows:
         unmatched: people whom no release knows.
         weakly_known: people who are known by weak keys alone (`crawler.lineage.field_errors.WEAK_KINDS`) and also have
             keys that are not known.
+        reached: people who are known by a telephone or a mailbox and have nothing else.
     """
 
     def __init__(self) -> None:
-        self.unmatched, self.weakly_known = HeldRows(), HeldRows()
+        self.unmatched, self.weakly_known, self.reached = HeldRows(), HeldRows(), HeldRows()
 
     def __repr__(self) -> str:
         return f"<UncertainRows {len(self.unmatched)} unmatched, {len(self.weakly_known)} weakly known>"
 
     def state(self) -> dict[str, Any]:
         """All rows."""
-        return {"unmatched": self.unmatched.state(), "weakly_known": self.weakly_known.state()}
+        return {name: held.state() for name, held in self._all().items()}
 
     def add_state(self, state: Mapping[str, Any]) -> None:
         """Add the rows of a `state`, as if they had come behind those that are here."""
-        self.unmatched.add_state(state["unmatched"])
-        self.weakly_known.add_state(state["weakly_known"])
+        for name, held in self._all().items():
+            held.add_state(state[name])
 
     def select(self, keys: U64, held: Bools) -> I64:
         """The numbers of the rows that should be kept.
@@ -140,12 +145,8 @@ class UncertainRows:
             certain |= held[:, column]
         rows = np.flatnonzero(~certain)
         rows = rows[rows_with_key(keys[rows])]
-        known = rows_with_key(held[rows])
-        unmatched, weak = rows[~known], rows[known]
-        weak = weak[rows_with_key((keys[weak] != 0) & ~held[weak])]
-        return np.concatenate(
-            [some[kept.select(keys[some])] for some, kept in ((unmatched, self.unmatched), (weak, self.weakly_known))]
-        )
+        sorts = [(kept, rows[which]) for kept, which in self._sorted(keys[rows], held[rows])]
+        return np.unique(np.concatenate([some[kept.select(keys[some])] for kept, some in sorts]))
 
     def add(self, keys: U64, held: Bools, forms: Mapping[str, Packed]) -> None:
         """Keep rows that `select` chose.
@@ -155,10 +156,19 @@ class UncertainRows:
             held: shape (m, 6), which of them any release holds.
             forms: m normal forms by role.
         """
+        for kept, rows in self._sorted(keys, held):
+            if len(chosen := rows[kept.select(keys[rows])]):
+                kept.add(keys[chosen], {role: column.take(chosen) for role, column in forms.items()})
+
+    def _all(self) -> dict[str, HeldRows]:
+        return {"unmatched": self.unmatched, "weakly_known": self.weakly_known, "reached": self.reached}
+
+    def _sorted(self, keys: U64, held: Bools) -> Iterator[tuple[HeldRows, I64]]:
+        """Each sort with its rows, of rows that no strong key proves."""
         known = rows_with_key(held)
-        for kept, rows in ((self.unmatched, np.flatnonzero(~known)), (self.weakly_known, np.flatnonzero(known))):
-            if len(rows):
-                kept.add(keys[rows], {role: column.take(rows) for role, column in forms.items()})
+        yield self.unmatched, np.flatnonzero(~known)
+        yield self.weakly_known, np.flatnonzero(known & rows_with_key((keys != 0) & ~held))
+        yield self.reached, np.flatnonzero(known & ~rows_with_key(keys[:, _BEYOND_CONTACTS] != 0))
 
 
 def _rank(keys: U64) -> U64:

@@ -357,6 +357,15 @@ def test_people_in_two_tables_of_one_archive_are_not_counted_twice_in_the_lower_
     assert 240 <= found.interval[0] <= 300 <= found.interval[1], found
 
 
+def test_people_in_three_tables_are_no_whole_release(town):
+    # 400 of 1,200 known people stand in three tables, and are 400
+    rows = [each.row() for each in town.known[:400] + town.others[:400]]
+    columns = (("nom", "prenom", "ddn"), ("prenom", "tel"), ("nir", "ddn"))
+    found = town.case.judge(*(table([row for row in rows if row[each[-1]]], each) for each in columns))
+    assert found.verdict == "overlap", found
+    assert found.parents[0].coverage < 0.5, found
+
+
 def numbered(phone: str) -> str:
     """The next number."""
     return phone and phone[:-1] + str((int(phone[-1]) + 1) % 10)

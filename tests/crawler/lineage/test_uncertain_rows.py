@@ -9,7 +9,9 @@ from crawler.lineage.uncertain_rows import ROLES, HeldRows, UncertainRows
 from data.arrays.packed import Packed
 from data.hashing.tags import RECORD_KINDS, Kind
 
-NAME, NIR_DOB, PHONE_FIRST = (RECORD_KINDS.index(kind) for kind in (Kind.NAME_DOB, Kind.NIR_DOB, Kind.PHONE_FIRST))
+NAME, NIR_DOB, NIR_FIRST, PHONE_FIRST = (
+    RECORD_KINDS.index(kind) for kind in (Kind.NAME_DOB, Kind.NIR_DOB, Kind.NIR_FIRST, Kind.PHONE_FIRST)
+)
 
 
 def keys_of(n: int, seed: int) -> np.ndarray:
@@ -35,10 +37,18 @@ def test_people_are_uncertain_if_no_release_knows_them_or_only_by_a_weak_key() -
     assert repr(uncertain) == "<UncertainRows 1 unmatched, 1 weakly known>"
 
 
-def test_a_person_with_only_weak_keys_all_of_which_are_known_is_not_uncertain() -> None:
-    keys = keys_of(1, 2)
+def test_a_person_with_only_weak_keys_all_of_which_are_known_is_held_for_the_name_alone() -> None:
+    keys = keys_of(2, 2)
     keys[0, [at for at in range(6) if at != PHONE_FIRST]] = 0
-    assert not len(UncertainRows().select(keys, keys != 0))
+    # whoever has a number as well is not looked for by name
+    keys[1, [at for at in range(6) if at not in (PHONE_FIRST, NIR_FIRST)]] = 0
+    uncertain = UncertainRows()
+    rows = uncertain.select(keys, keys != 0)
+    assert rows.tolist() == [0]
+    uncertain.add(keys[rows], keys[rows] != 0, forms_of(rows))
+    assert uncertain.reached.forms()["dob"].to_list() == [b"dob 0"]
+    assert not len(uncertain.weakly_known)
+    assert not len(uncertain.unmatched)
 
 
 @given(st.integers(0, 40), st.integers(1, 12), st.integers(0, 2**32))
