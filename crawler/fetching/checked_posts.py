@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import urlsplit
 
+from parsel import Selector
 from scrapy import Request
 from scrapy.http import Response
 
 from crawler.fetching.post_parts import PostParts, ReadItem
 from crawler.fetching.responses import answer_trouble, content_type
 from crawler.pages import extract, originals
-from crawler.pages.html_text import text_of
-from crawler.pages.proposal import propose
+from crawler.pages.html_text import decode, text_of
+from crawler.pages.proposal import next_rule, propose
 from crawler.process.control_frames import OpenedFrame, OpenedPage, OpenedPost, Proposed, ProposedFrame
 from crawler.transport.errors import RobotsForbidden, Trouble, trouble_of
 from crawler.transport.streamed_response import STREAM, StreamedResponse
@@ -52,7 +54,10 @@ def two_posts(posts: tuple[Post, ...], body: bytes) -> tuple[Post, ...]:
         native, url = posts[at].native, posts[at].url
         place = url.rfind(native) if native else -1
         # with the characters before it, `t=3` is not the post of `#p3`
-        written = url[max(0, place - 3) : place + len(native)] if place >= 0 else ""
+        written = url[max(0, place - 3) : place + len(native)] if place > 0 else ""
+        if place == 0:
+            # the address itself is the id; the listing may write it without its host
+            written = urlsplit(url).path.rstrip("/")
         found = re.findall(rf"{re.escape(written)}(?![0-9A-Za-z])", together) if written else []
         number = re.search(r"\d{1,6}(?!\d)", posts[at].fields.get("last", ""))
         return len(found), int(number[0]) if number else 0, at
@@ -174,7 +179,12 @@ async def _opened_file(definition: Definition, post: Post, answer: Response) -> 
         await answer.close()  # type: ignore[attr-defined] # a StreamedResponse
     if trouble is not None:
         return _opened(post, (), trouble.code, trouble.detail)
-    return _opened(post, (), "ok", size=min(size, 2**62))
+    detail = ""
+    if definition.item is None and not post.raw and "html" in content_type(answer).lower():
+        page = Selector(text=decode(answer.body, definition.charset, content_type(answer)) or " ", type="html")
+        if next_rule(page):
+            detail = "the page of the post links to a next page, which is not read: if it is one of the same post, name it with `item.next`"
+    return _opened(post, (), "ok", detail, size=min(size, 2**62))
 
 
 def _opened(post: Post, pages: Any, state: str, problem: str = "", *, size: int = 0) -> OpenedPost:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -36,13 +36,22 @@ _FOLDERS = {
 }
 _CLASS = re.compile(r"-?[A-Za-z_][\w-]*")
 _SIZE = re.compile(r"\d(?:[.,]\d+)?\s*(?:[kmgt]i?b|[kmgt]o)\b", re.IGNORECASE)
+# Links of a row into its own thread that move with each reply.
+_LAST = ("xpath:(.//a[contains(@href, '#')])[last()]/@href", "xpath:(.//a[contains(@href, 'last')])[last()]/@href")
 _TIMERS = ("data-until", "data-countdown", "data-end", "data-deadline", "data-timer", "data-expires")
 _NEXT = (
     "css:a[rel=next]::attr(href)",
     "css:a.next::attr(href)",
     "css:.next a::attr(href)",
     "css:a.pagination-next::attr(href)",
-    "xpath://a[contains('|Next|Suivant|Older|»|›|>|', concat('|', normalize-space(.), '|'))]/@href",
+    # words without what stands around them ("Older posts »"), then signs alone
+    (
+        "xpath://a[contains('|next|next page|older|older posts|older entries|suivant|page suivante|weiter|siguiente|',"
+        " concat('|', normalize-space(translate(., 'ABCDEFGHIJKLMNOPQRSTUVWXYZ»›>→⟩', 'abcdefghijklmnopqrstuvwxyz')),"
+        " '|'))]/@href"
+    ),
+    "xpath://*[contains(@class, 'pag')]//a[contains('|»|›|>|>>|→|⟩|', concat('|', normalize-space(.), '|'))]/@href",
+    "xpath://a[contains('|»|›|>|>>|→|⟩|', concat('|', normalize-space(.), '|'))]/@href",
 )
 # Elements that are no rows, however often they repeat.
 _NO_ROWS = frozenset(["html", "body", "a", "td", "th", "tbody", "thead"])
@@ -207,15 +216,60 @@ def _of_rows(root: Selector) -> Proposal | None:
     if len(linked) < len(elements):
         # rows without a link, such as the head of a table, are none
         selector += ":has(a[href])"
-    each = f"css:{selector}"
     rows = [Selector(root=row, type="html") for row in linked]
-    keys: dict[str, Any] = {"list": {"each": [each], "fields": _fields(rows)}}
+    fields = _fields(rows)
+    apart = _set_apart(document, linked, fields["link"])
+    each = ", ".join([f"css:{selector}", *apart])
+    keys: dict[str, Any] = {"list": {"each": [each], "fields": fields}}
+    if rule := next_rule(root, linked):
+        keys["list"] |= {"next": rule, "pages": {"max": 5}}
+    return Proposal("declared", f"{len(rows)} elements {selector} repeat", keys)
+
+
+def next_rule(root: Selector, rows: Collection[Any] = ()) -> str:
+    """The rule that finds the link of a page to its next one, which is in none of its rows; '' if there is none."""
     for rule in _NEXT:
         kind, _, expression = rule.partition(":")
-        if root.css(expression) if kind == "css" else root.xpath(expression):
-            keys["list"] |= {"next": rule, "pages": {"max": 5}}
-            break
-    return Proposal("declared", f"{len(rows)} elements {selector} repeat", keys)
+        element = expression.removesuffix("::attr(href)").removesuffix("/@href")
+        found = root.css(element) if kind == "css" else root.xpath(element)
+        if found and not any(around in rows for around in found[0].root.iterancestors()):
+            return rule
+    return ""
+
+
+def _set_apart(document: Any, rows: Sequence[Any], link: str) -> list[str]:
+    """Selectors of entries that stand apart from the rows, as a page shows its newest one, in a heading of its own.
+
+    Their address has the form that those of the rows have, and the rule `link` of the rows finds it.
+    """
+    linked = {_main_link(row).get("href") for row in rows}
+    forms = Counter(_form(href) for href in linked)
+    usual, count = forms.most_common(1)[0]
+    if count < max(MIN_ROWS, SHARE * len(rows)):
+        return []
+    found = []
+    for anchor in document.xpath("//h1//a[@href]|//h2//a[@href]|//h3//a[@href]"):
+        href, around = anchor.get("href"), {each.tag for each in anchor.iterancestors()}
+        if href in linked or _form(href) != usual or around & {"nav", "footer", "form"}:
+            continue
+        heading = next(each for each in anchor.iterancestors() if each.tag in ("h1", "h2", "h3"))
+        entry = next(anchor.iterancestors("article"), heading.getparent())
+        if entry is None or entry.tag in _NO_ROWS or any(each in rows for each in (entry, *entry.iterancestors())):
+            continue
+        selector, inside = _group_of(entry), Selector(root=entry, type="html")
+        if (
+            Selector(root=document, type="html").css(selector)[1:]
+            or inside.css(link.removeprefix("css:")).get() != href
+        ):
+            continue
+        found.append(selector)
+    return list(dict.fromkeys(found))[:2]
+
+
+def _form(href: str) -> tuple[str, str]:
+    """The folder of an address, with its numbers alike, and the ending of its last word; of none another than of all rows."""
+    folder, _, name = urlsplit(href).path.rstrip("/").rpartition("/")
+    return (re.sub(r"\d+", "0", folder), name.rpartition(".")[2] if "." in name else "") if name else ("", "/")
 
 
 def _main_link(row: Any) -> Any:
@@ -233,6 +287,10 @@ def _fields(rows: Sequence[Selector]) -> dict[str, Any]:
     heading = _common(rows, lambda row: next(iter(row.root.xpath(".//h1|.//h2|.//h3|.//h4|.//h5")), None))
     if heading and not any(row.css(f"{heading} a") for row in rows):
         fields["title"] = f"css:{heading}"
+    for rule in _LAST:
+        if _share(rows, lambda row, rule=rule: _leads_to_reply(row, rule)):  # type: ignore[misc] # bound at once
+            fields["last"] = rule
+            break
     if _share(rows, lambda row: bool(row.css("time::attr(datetime)"))):
         fields["time"] = {"x": "css:time::attr(datetime)", "date": "iso"}
     size = _common(rows, _size_of)
@@ -243,6 +301,16 @@ def _fields(rows: Sequence[Selector]) -> dict[str, Any]:
             fields["timer"] = f"css:[{name}]::attr({name})"
             break
     return fields
+
+
+def _leads_to_reply(row: Selector, rule: str) -> bool:
+    """Whether a link of a row leads to a place in the thread of its main link."""
+    href, main = row.xpath(rule.removeprefix("xpath:")).get() or "", _main_link(row.root).get("href")
+    number = r"\b[a-z]{0,4}\d+"
+    return href not in ("", main) and (
+        urlsplit(href).path == urlsplit(main).path
+        or bool(set(re.findall(number, main)) & set(re.findall(number, href)))
+    )
 
 
 def _size_of(row: Selector) -> Any:

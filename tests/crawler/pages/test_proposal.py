@@ -56,6 +56,15 @@ PAGES = {
     "cards between menus": (f"<html><body>{NAV}<main>{rows(6)}</main><a rel=next href='/p/2'>Next</a></body></html>", "text/html", 6, "Victim 1"),
     "a table with a head": (f"<html><body><table id=list><tr><th>who</th><th>what</th></tr>{TABLE}</table></body></html>", "text/html", 8, "A longer title of paste 1"),
     "bare items of a list": ("<ul id=news>" + "".join(f"<li><a href='/n/{n}'>News item {n}</a> said so</li>" for n in range(5)) + "</ul>", "text/html", 5, "News item 0"),
+    "a forum whose rows lead to their last reply": ("<div id=topics>" + "".join(
+        f'<div class="topic"><a class="by" href="/u/1">bob</a> <a class="name" href="/t/topic-{n}/">A topic about {n}</a> 3 replies'
+        f'<p><a href="/u/2">eve</a> <a href="/t/topic-{n}/?post={n}7#{n}7">&raquo;</a></p></div>' for n in range(1, 6)
+    ) + "</div><ul class=pagination><li><a href='?page=2'>2</a><li><a href='?page=2'>&raquo;</a></ul>", "text/html", 5, "A topic about 1"),
+    "a newest entry apart from the others": ("<h1><a href='/'>Blog</a></h1><aside id=featured><article><h1><a href='/victim-9.html'>Victim 9</a></h1>"
+        + "<p>text</p>" * 9 + "</article></aside><ol id=posts>" + "".join(
+        f"<li><article><h2><a href='/victim-{n}.html'>Victim {n}</a></h2><p>{'words ' * 20}</p><a href='/victim-{n}.html'>more</a></article></li>"
+        for n in range(8, 3, -1)
+    ) + "</ol><nav><a href='/index2.html'>Older posts \u00bb</a></nav>", "text/html", 6, "Victim 9"),
     "JSON": (json.dumps({"meta": {"n": 2}, "data": {"victims": [{"post_title": "One", "post_url": "/1"}, {"post_title": "Two", "post_url": "/2"}]}}), "application/json", 2, "One"),
 }  # fmt: skip
 
@@ -77,6 +86,16 @@ def test_rows_that_repeat_are_found_and_the_proposed_rules_read_them(name):
         assert listing.next_url == "https://leaks.example/p/2"
         assert listing.posts[0].fields["size"] == "1.5 GB"
         assert listing.posts[0].fields["timer"].startswith("2026-12-01")
+    if name.startswith("a forum"):
+        assert [post.fields["last"] for post in listing.posts[:2]] == [
+            "/t/topic-1/?post=17#17",
+            "/t/topic-2/?post=27#27",
+        ]
+        assert listing.next_url == "https://leaks.example/?page=2"
+    if name.startswith("a newest"):
+        assert listing.next_url == "https://leaks.example/index2.html"
+    if "last" in proposal.keys["list"]["fields"]:
+        assert name.startswith("a forum"), "other rows have no replies"
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,8 @@ def test_a_known_software_is_proposed_by_its_marks_and_written_after_a_yes(home)
 
 
 def test_addresses_in_bulk_are_proposed_each_and_those_without_posts_are_told(home, tmp_path):
-    page = (200, {"Content-Type": "text/html"}, CARDS.encode())
+    further = '<a href="/?page=2">Next page \u00bb</a>'
+    page = (200, {"Content-Type": "text/html; charset=utf-8"}, (CARDS + further).encode())
     moved = (200, {"Content-Type": "text/html"}, b"<p>We moved</p>")
     login = (200, {"Content-Type": "text/html"}, b"<form><input name=u><input type=password name=p></form>")
     with Webhook([page]) as cards, Webhook([moved]) as empty, Webhook([login]) as walled:
@@ -60,6 +61,8 @@ def test_addresses_in_bulk_are_proposed_each_and_those_without_posts_are_told(ho
         True, "declared", ["Victim 1", "Victim 2", "Victim 3"],
     )  # fmt: skip
     assert "3 elements div.card repeat" in first["why"]
+    assert "next:" in (home / "sources" / f"{first['name']}.yaml").read_text()
+    assert "links to a next page, which is not read" in first["opened"][0]["problem"]
     assert "files behind other addresses are not read" in " ".join(first["notes"])
     assert f"{first['name']}.yaml" in files(home)
     assert (second["written"], third["written"]) == (False, False)
