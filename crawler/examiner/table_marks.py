@@ -20,7 +20,7 @@ from crawler.records.column_roles import ColumnPlan
 from crawler.records.row_batch import RowBatch
 from data.arrays.array_types import U64, Bools
 from data.arrays.growing_array import GrowingArray
-from data.arrays.packed import Packed
+from data.arrays.packed import Packed, hex_digits, side_by_side
 from data.hashing.tags import RECORD_KINDS, Kind, probe_tags
 from data.identifiers.header_words import id_of_whom, role_of
 from data.identifiers.normalise import fold
@@ -101,9 +101,7 @@ class TableMarks:
             chosen = np.flatnonzero((of_kind != 0) & (of_kind % np.uint64(PEOPLE_SAMPLE) == 0))
             if not len(chosen):
                 continue
-            cells = [cell.strip() for cell in batch.column(at).take(chosen).to_list()]
-            pairs = zip(cells, of_kind[chosen].tolist(), strict=True)
-            tags = self._tags("id", [cell + b"|%x" % key if cell else b"" for cell, key in pairs])
+            tags = self._id_tags(batch.column(at).take(chosen).stripped(), of_kind[chosen])
             self._ids.add(tags[tags != 0])
             known = held[chosen, column] & (tags != 0)
             if known.any():
@@ -161,11 +159,24 @@ class TableMarks:
     def _pair_tags(self) -> U64:
         return self._tags("pair", [each.encode() for each in sorted(self._pairs)])
 
+    def _id_tags(self, cells: Packed, keys: U64) -> U64:
+        """The tags of pairs of a record id and the key of its person, 0 where the cell is empty; shape (n,)."""
+        tags, filled = np.zeros(len(cells), np.uint64), np.flatnonzero(cells.lengths)
+        everywhere = np.zeros(len(filled), np.int64)
+        prefix, bar = (Packed.of([text]).take(everywhere) for text in (_prefix("id"), b"|"))
+        items = side_by_side([prefix, cells.take(filled), bar, hex_digits(keys[filled])])
+        tags[filled] = probe_tags(self._probe, Kind.TOKEN, items)
+        return tags
+
     def _tags(self, sort: str, items: Sequence[bytes]) -> U64:
         if not items:
             return np.zeros(0, np.uint64)
-        prefix = f"{_DOMAIN}{sort}{_DOMAIN}".encode()
+        prefix = _prefix(sort)
         return probe_tags(self._probe, Kind.TOKEN, Packed.of([prefix + item if item else b"" for item in items]))
+
+
+def _prefix(sort: str) -> bytes:
+    return f"{_DOMAIN}{sort}{_DOMAIN}".encode()
 
 
 def _is_unusual(word: str) -> bool:

@@ -10,7 +10,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from data.arrays.array_types import I64, U8, U32
+from data.arrays.array_types import I64, U8, U32, U64
+
+# what `bytes.strip` takes away
+_IS_SPACE = np.isin(np.arange(256), np.frombuffer(b" \t\n\r\x0b\x0c", np.uint8))
+_HEX_DIGITS = np.frombuffer(b"0123456789abcdef", np.uint8)
 
 
 def read_only(array: NDArray[Any], dtype: type) -> NDArray[Any]:
@@ -124,6 +128,15 @@ class Packed:
         offsets = self.offsets[start:] if stop is None else self.offsets[start : stop + 1]
         return type(self)(self.blob[offsets[0] : offsets[-1]], offsets - offsets[0])
 
+    def stripped(self) -> Self:
+        """The items without white space of ASCII at their ends, as `bytes.strip` gives them."""
+        filled = self.lengths > 0
+        at_ends = self.offsets[:-1][filled], self.offsets[1:][filled] - 1
+        # cells of tables rarely have any
+        if any(_IS_SPACE[self.blob[at]].any() for at in at_ends):
+            return type(self).of([item.strip() for item in self.to_list()])
+        return self
+
     def text(self, index: int) -> str:
         """One item as text; invalid UTF-8 becomes U+FFFD."""
         return self.item(index).decode("utf-8", "replace")
@@ -143,6 +156,31 @@ class Packed:
         """All items as a list: the inverse of `of`."""
         blob, bounds = self.blob.tobytes(), self.offsets.tolist()
         return [blob[start:end] for start, end in pairwise(bounds)]
+
+
+def hex_digits(numbers: U64) -> Packed:
+    """Each number, shape (n,), in hexadecimal digits as `%x` writes it."""
+    halves = numbers.astype(">u8").view(np.uint8).reshape(-1, 8)
+    digits = np.stack([halves >> 4, halves & 15], axis=2).reshape(-1, 16)
+    kept = np.logical_or.accumulate(digits != 0, axis=1)
+    kept[:, -1] = True
+    offsets = np.zeros(len(numbers) + 1, np.int64)
+    np.cumsum(kept.sum(axis=1), out=offsets[1:])
+    return Packed(_HEX_DIGITS[digits[kept]], offsets)
+
+
+def side_by_side(columns: Sequence[Packed]) -> Packed:
+    """The items of several columns of equal lengths, one behind the other: item i is the items i together."""
+    lengths = [column.lengths for column in columns]
+    offsets = np.zeros(len(lengths[0]) + 1, np.int64)
+    np.cumsum(sum(lengths), out=offsets[1:])
+    blob, starts = np.empty(int(offsets[-1]), np.uint8), offsets[:-1].copy()
+    for column, sizes in zip(columns, lengths, strict=True):
+        places = np.repeat(starts - column.offsets[:-1], sizes)
+        places += np.arange(len(places))
+        blob[places] = column.blob[: len(places)]
+        starts += sizes
+    return Packed(blob, offsets)
 
 
 def join_packed(a: Packed, b: Packed) -> Packed:
