@@ -74,6 +74,12 @@ class ChunkExamination(Examination):
     def state(self, chunks: Iterable[bytes | bytearray]) -> dict[str, Any]:
         """Examine the bytes of the chunk (`Chunk` says which); returns its state."""
         try:
+            return self._state(chunks)
+        finally:
+            self.hits.close()
+
+    def _state(self, chunks: Iterable[bytes | bytearray]) -> dict[str, Any]:
+        try:
             self._examine(chunks)
         finally:
             self.bytes.close()

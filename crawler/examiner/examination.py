@@ -222,6 +222,7 @@ class Examination:
             return self._run(chunks, ending)
         finally:
             self.bytes.close()
+            self.hits.close()
 
     def _run(self, chunks: Iterable[bytes | bytearray], ending: Mapping[str, Any]) -> Finding:
         reader = self.reusable_reader.take(self.request.source)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -27,7 +28,7 @@ MAX_EXCERPTS = 50
 MAX_LINES = 20
 # What stands in a row is kept beside its number, in the lowest bits.
 _DATA_BITS = 8
-# So many candidates of a member may wait to be looked up together: 33 bytes each, and as much again while they are.
+# So many candidates of a member may wait to be looked up together: 25 bytes each, and as much again while they are.
 MAX_WAITING = 2**19
 
 
@@ -54,7 +55,8 @@ class HitConfirmer:
     """Confirms the hits of one sample.
 
     Where there are many, they are looked up in the watch-list together and in the order of their tags, because a list
-    of millions of canaries is larger than the processor's caches.
+    of millions of canaries is larger than the processor's caches. That is done in a thread of its own, beside the passes:
+    in a dump of nothing but canaries it takes as long as reading the rows.
 
     Attributes:
         numbers: of the canaries of the watch-list.
@@ -68,6 +70,9 @@ class HitConfirmer:
         self._rows = 0
         # tags of values that too many canaries share, sorted
         self._passed_over: U64 = np.zeros(0, np.uint64)
+        self._thread: ThreadPoolExecutor | None = None
+        # what is being looked up in the thread; until it is done nothing else may use the collectors
+        self._confirming: Future[None] | None = None
 
     @property
     def excerpts(self) -> list[dict[str, str]]:
@@ -128,10 +133,28 @@ class HitConfirmer:
         self._rows += len(data)
 
     def confirm_waiting(self, member: SampleMember) -> None:
-        """Look up what waits of a member; to be called before its hits are counted."""
+        """Look up what waits of a member; to be called before its hits are counted.
+
+        Raises:
+            StoreError: the watch-list is damaged.
+        """
+        self._wait()
         waiting = self._waiting.pop(id(member), None)
-        if waiting is None:
-            return
+        if waiting is not None:
+            self._confirm(waiting)
+
+    def close(self) -> None:
+        """End the thread; hits that are still being looked up do not count."""
+        if self._thread is not None:
+            self._thread.shutdown()
+
+    def _wait(self) -> None:
+        """Wait until the thread looks nothing up, and raise what it raised."""
+        confirming, self._confirming = self._confirming, None
+        if confirming is not None:
+            confirming.result()
+
+    def _confirm(self, waiting: _Waiting) -> None:
         in_rows = DigestedCandidates.concatenated(waiting.in_rows)
         hits = self._find(in_rows)
         more = DigestedCandidates.concatenated([*self._with_a_question(waiting, in_rows, hits)])
@@ -166,6 +189,7 @@ class HitConfirmer:
             members: the hits count for these.
             line_of: gives the lines in which a person stands, by the person's number.
         """
+        self._wait()
         confirmed = self._find(DigestedCandidates.of(self._key, candidates, candidates.places))
         if len(confirmed):
             self._keep_excerpts(candidates, confirmed)
@@ -276,8 +300,14 @@ class HitConfirmer:
         return waiting
 
     def _limit(self, waiting: _Waiting) -> None:
-        if waiting.count > MAX_WAITING:
-            self.confirm_waiting(waiting.members[-1])
+        if waiting.count <= MAX_WAITING:
+            return
+        del self._waiting[id(waiting.members[-1])]
+        # no more than one part of a sample is looked up while another one is collected
+        self._wait()
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix="hits")
+        self._confirming = self._thread.submit(self._confirm, waiting)
 
     def _keep_excerpts(self, candidates: Candidates, confirmed: ConfirmedHits) -> None:
         for at, kind in zip(confirmed.candidates[:MAX_EXCERPTS].tolist(), confirmed.kinds.tolist(), strict=False):

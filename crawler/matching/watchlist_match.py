@@ -58,19 +58,20 @@ class DigestedCandidates:
     """Candidates whose values were replaced with their confirm digests.
 
     Attributes:
-        kinds: shape (n,). tags: shape (n,). digests: shape (n, 16).
+        kinds: shape (n,). tags: shape (n,).
+        digests: shape (n,), the first eight bytes of each confirm digest, which are those that a watch-list keeps.
         places: shape (n,), where each was found, in the caller's own numbers.
     """
 
     kinds: U8
     tags: U64
-    digests: U8
+    digests: U64
     places: I64
 
     @classmethod
     def of(cls, confirm_key: bytes, candidates: Candidates, places: I64) -> DigestedCandidates:
         """The candidates with their digests, and with other places."""
-        digests = confirm_digests(confirm_key, candidates.kinds, candidates.values)
+        digests = confirm_digests(confirm_key, candidates.kinds, candidates.values).view("<u8")[:, 0].copy()
         return cls(candidates.kinds, candidates.tags, digests, places)
 
     @classmethod
@@ -96,7 +97,8 @@ def find_hits(numbers: CanaryNumbers, candidates: DigestedCandidates) -> Confirm
     order = order_by_tag(candidates.tags)
     tags, kinds = candidates.tags[order], candidates.kinds[order]
     passed_over = np.zeros(len(tags), np.bool_)
-    found, codes = numbers.owners.resolve(tags, candidates.digests[order], kinds, passed_over=passed_over)
+    digests = candidates.digests[order].view(np.uint8).reshape(-1, 8)
+    found, codes = numbers.owners.resolve(tags, digests, kinds, passed_over=passed_over)
     # the same filler may stand in many rows
     told = tags[passed_over]
     return ConfirmedHits(order[found], numbers.of_codes(codes), kinds[found], told[np.diff(told, prepend=0) != 0])

@@ -189,7 +189,7 @@ class Watchlist:
 
         Args:
             tags: shape (n,).
-            digests: shape (n, 16).
+            digests: shape (n, 16), or (n, 8) for their first eight bytes alone.
             kinds: shape (n,).
             most: how many canaries may share a value.
             passed_over: shape (n,), gets True for each value that more canaries have; None if nobody asks.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import threading
 
 import numpy as np
 import orjson
@@ -23,10 +24,10 @@ from crawler.matching.matched_lines import MAX_BESIDE, MAX_LINE, NOTHING, Piece
 from crawler.matching.watchlist_match import HitCollector
 from crawler.records.row_batch import RowBatch
 from data.arrays.packed import Packed
-from data.case.watchlist import Watchlist
-from data.errors import WireError
+from data.case.watchlist import ENTRY_DTYPE, Watchlist
+from data.errors import StoreError, WireError
 from data.hashing.file_fingerprints import decode_fingerprints
-from data.hashing.tags import Kind, probe_tags
+from data.hashing.tags import Kind, confirm_digests, probe_tags
 from tests.synth.case import KEYS, enrol
 from tests.synth.people import people
 
@@ -95,6 +96,47 @@ def test_hits_are_the_same_whether_few_or_many_wait(watchlist, monkeypatch):
         (hit,) = member.collector.hits()
         assert (hit.canaries, hit.records) == (56, 56)
         assert len(hits.excerpts) == MAX_EXCERPTS
+
+
+def test_many_hits_are_looked_up_beside_the_passes(watchlist, monkeypatch):
+    monkeypatch.setattr("crawler.examiner.hits.MAX_WAITING", 5)
+    hits, member, inside = confirmer(watchlist), opened(watchlist), threading.Event()
+    looked_up_in: list[str] = []
+    resolve = watchlist.resolve
+
+    def slow(*given, **named):
+        looked_up_in.append(threading.current_thread().name)
+        # a look-up of so many goes on only once this thread has more
+        assert threading.current_thread() is threading.main_thread() or inside.wait(300)
+        return resolve(*given, **named)
+
+    monkeypatch.setattr(watchlist, "resolve", slow)
+    hits.add_candidates(candidates(), [member])
+    hits.add_candidates(candidates(3), [member])
+    assert not member.collector.has_hits
+    inside.set()
+    hits.confirm_waiting(member)
+    assert member.collector.hits()[0].canaries == len(PEOPLE)
+    assert {name.partition("_")[0] for name in looked_up_in} == {"MainThread", "hits"}
+    hits.close()
+    assert not [each for each in threading.enumerate() if each.name.startswith("hits")]
+
+
+def test_a_damaged_list_that_the_thread_finds_is_told_to_whoever_asks_for_the_hits(monkeypatch):
+    monkeypatch.setattr("crawler.examiner.hits.MAX_WAITING", 5)
+    every, entries = candidates(), np.zeros(len(PEOPLE), ENTRY_DTYPE)
+    entries["tags"], entries["kinds"], entries["canaries"] = every.tags, every.kinds, np.arange(len(PEOPLE))
+    entries["digests"] = confirm_digests(KEYS.confirm, every.kinds, every.values)
+    # the last people are canaries that their bundle does not have
+    entries["canaries"][MAX_EXCERPTS:] += 1000
+    damaged = Watchlist.in_memory(entries, "c1")
+    hits, member = confirmer(damaged), opened(damaged)
+    # of the first values excerpts are taken at once
+    hits.add_candidates(candidates(MAX_EXCERPTS), [member])
+    hits.add_candidates(every, [member])
+    with pytest.raises(StoreError, match="damaged"):
+        hits.confirm_waiting(member)
+    hits.close()
 
 
 def test_evidence_is_sealed_for_the_recipient_and_a_bad_key_loses_nothing_but_the_evidence(watchlist):
