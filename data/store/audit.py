@@ -112,10 +112,12 @@ class AuditChain:
         return {name: digest for name, _, digest in (row["detail"].partition(" ") for row in rows)}
 
     def about(self, event: str) -> list[dict[str, Any]]:
-        """The entries whose detail begins with the id of an event, oldest first: `at`, `actor`, `action`, `detail`."""
+        """What people decided about an event, oldest first: `at`, `actor`, `action`, `detail`; not what was kept as evidence."""
         return self._database.rows(
-            "select at, actor, action, detail from audit where detail >= ?1 and detail < ?1 || char(0x10ffff) order by seq",
+            "select at, actor, action, detail from audit where detail >= ?1 and detail < ?1 || char(0x10ffff)"
+            " and actor <> ?2 order by seq",
             event,
+            EVIDENCE_ACTOR,
         )
 
     def entries(self, action: str, begin: str) -> list[dict[str, Any]]:

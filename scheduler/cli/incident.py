@@ -316,7 +316,7 @@ def _counts_text(made: Incident) -> str:
         counted(len(found), noun)
         for found, noun in ((made.clients, "client"), (made.sources, "source"), (made.words, "word"))
     )
-    return text + (f", {rules} rules" if rules else "")
+    return text + (f", {counted(rules, 'rule')}" if rules else "")
 
 
 @incident.command()

@@ -16,6 +16,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from crawler.process.privileges import die_with_parent
+
 MAX_MEMORY = 1024 * 1024 * 1024
 # Importing Apprise takes a second, more on a busy machine; that is no time of the service.
 START_SECONDS = 20
@@ -23,6 +25,8 @@ START_SECONDS = 20
 
 def main() -> None:
     """Send what standard input says."""
+    # the message of a process that was killed is sent again by the next one
+    die_with_parent()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
     order = json.load(sys.stdin)

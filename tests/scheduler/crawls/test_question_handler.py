@@ -65,6 +65,7 @@ def test_whoever_is_asked_to_look_at_a_post_can_open_its_address_though_nothing_
             crawl.home.path, "evidence", "open", name, "--address", "--key", crawl.home.path / "keys/evidence.key"
         )
         assert opened == f"{site.url}/post/{post}\n"
+        assert crawl.store.audit.about(event.id) == [], "nobody has decided anything"
     assert b"dupont" not in b"".join(file.read_bytes() for file in crawl.home.path.rglob("*") if file.is_file())
     must(crawl.home.path, "evidence", "verify")
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime
 
@@ -134,6 +137,38 @@ def test_a_service_that_is_silent_is_given_up_and_its_process_is_ended(monkeypat
             deliver(f"json://127.0.0.1:{server.getsockname()[1]}/hook", timeout="4s")
         if over.is_set():
             assert ended.wait(60)
+
+
+# Delivers what is due; the arguments are the database and the settings.
+DELIVERER = """
+import asyncio, json, pathlib, sys
+from data.settings.settings import Settings
+from data.store.store import Store
+from scheduler.delivery.delivery import deliver_due
+asyncio.run(deliver_due(Settings.model_validate(json.loads(sys.argv[2])), Store.open(pathlib.Path(sys.argv[1]))))
+"""
+
+
+def test_with_whoever_delivers_the_process_of_apprise_ends_so_that_it_sends_nothing_later(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        # longer than this test waits: without it Apprise gives up by itself after some seconds
+        url = f"json://127.0.0.1:{server.getsockname()[1]}/hook?rto=900&cto=900"
+        channel = {"kind": "apprise", "url": url, "timeout": "10m"}
+        with contextlib.closing(Store.open(tmp_path / "t.db")) as store:
+            store.events.add([EVENT], lambda _: ("c",), NOW)
+        settings = json.dumps({"channels": {"c": channel}})
+        delivering = subprocess.Popen([sys.executable, "-c", DELIVERER, tmp_path / "t.db", settings])
+        try:
+            server.settimeout(300)
+            connection, _ = server.accept()
+        finally:
+            delivering.kill()
+            delivering.wait()
+        # the end of the connection is that of the process, which would have waited for an answer for ten minutes
+        connection.settimeout(300)
+        with connection, contextlib.suppress(ConnectionResetError):
+            while connection.recv(65_536):
+                pass
 
 
 def test_an_address_that_apprise_does_not_know_is_refused_and_doctor_says_so():
