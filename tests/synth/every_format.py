@@ -179,6 +179,19 @@ SOUND: Mapping[str, Callable[[], bytes]] = {
     "wiki_table": lambda: b'Voici :\n{| class="wikitable"\n! Nom\n! N\xc3\xa9 le\n' + b"".join(
         b"|-\n| Roux %d\n| 12/03/1975\n" % number for number in range(20)
     ) + b"|}\n",
+    "dif": lambda: b'TABLE\n0,1\n""\nVECTORS\n0,20\n""\nTUPLES\n0,2\n""\nDATA\n0,0\n""\n' + b"".join(
+        b'-1,0\nBOT\n1,0\n"Roux%d"\n0,1975\nV\n' % number for number in range(20)
+    ) + b"-1,0\nEOD\n",
+    "path_lines": lambda: b"".join(
+        b'json[%d].nom = "Roux";\njson[%d].prenom = "Anne";\n' % (number, number) for number in range(20)
+    ),
+    "program_values": lambda: b"".join(
+        b"(%d, 'Roux', 'Anne', datetime.date(1975, 3, 12))\n" % number for number in range(20)
+    ),
+    "r_values": lambda: b'structure(list(nom = c("Roux", "Petit"), ddn = structure(c(1896, 2000), class = "Date")), class = "tbl_df", row.names = c(NA, -2L))\n',
+    "turtle": lambda: b"@prefix f: <http://xmlns.com/foaf/0.1/> .\n" + b"".join(
+        b'<http://a/%d> f:familyName "Roux" ; f:givenName "Anne" .\n' % number for number in range(20)
+    ),
     "sqlite": _sqlite,
     "access": lambda: made(jet3=False)[0],
     "gzip": lambda: gzip.compress(TABLE.encode(), mtime=0),

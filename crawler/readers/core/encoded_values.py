@@ -2,7 +2,8 @@
 
 The byte pass sees none of what such values hold. What decodes to text, or to binary values, is handed over to be read
 as a member, each picture as one of its own; what decodes to opaque bytes is reported as unread. Archives are left to `embedded_archives`, which
-recognises them by their first bytes. Digests, keys, signatures and tokens are shorter, or have a length of their own.
+recognises them by their first bytes. Digests, keys, signatures and tokens are shorter, or have a length of their own. JSON in
+base64 is decoded whatever its length, since it shows by its first letters: the claims of a web token, a message.
 """
 
 from __future__ import annotations
@@ -50,9 +51,16 @@ _MIN_OPAQUE_HEX, _MIN_OPAQUE_VALUE, _MIN_OPAQUE_BASE64 = 1024, 8192, 65_536
 # characters of a value without end that are kept; a multiple of the groups of all encodings
 _MAX_WAITING, _WHOLE_GROUPS = 2**18, 40
 _CONTEXT = 80
+# base64 of `{"`, `{ "`, `[{"` and of both with a line end: the beginnings of JSON
+_OBJECT_MARKS = (b"eyJ", b"eyAi", b"ewog", b"ewoJ", b"W3si", b"Wwog")
+_OF_WORD = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_"
+_OBJECT = re.compile(rb"(?<![A-Za-z0-9+/_-])(?:" + b"|".join(_OBJECT_MARKS) + rb")[A-Za-z0-9+/_-]{36,}")
+# of a JSON web token, and of what is encrypted by such a one or by Laravel
+_TOKEN_HEADER = re.compile(rb'\A\{\s*"(?:alg|typ|kid|enc|iv|jku|x5t)"\s*:')
+_ATTRIBUTE = (b'"', b"'", b"=")
 _WHITE = b" \t\r\n"
 SENTENCE = "values in it are compressed, encrypted or a picture, written as text, and could not be read"
-_READ = "long values that are written as hexadecimal digits or base64 are examined as a member"
+_READ = "values that are written as hexadecimal digits or base64 are examined as a member"
 
 
 class EncodedValueSearch:
@@ -79,6 +87,8 @@ class EncodedValueSearch:
         self._texts: list[bytes] = []
         self._binaries: list[bytes] = []
         self._archives: list[bytes] = []
+        self._objects: list[bytes] = []
+        self._open_word = b""
         self._kept = 0
         self._too_large = False
 
@@ -87,22 +97,30 @@ class EncodedValueSearch:
         self._bytes += len(data)
         if b"\0" in data:
             data = data.replace(b"\0", b"")
+        self._take_objects(data, last=False)
         self._take(self._tail + data, last=False)
 
     def skip(self, data: bytes) -> None:
         """Take the next bytes without searching them, because no word of 40 characters stands in them."""
         self._bytes += len(data)
+        if self._open_word:
+            self._take_objects(data[:_CONTEXT], last=True)
         if self._tail:
             self._take(self._tail + data[:_CONTEXT], last=True)
 
     def finish(self) -> None:
         """The text has ended: hand over what was decoded, and report what cannot be read."""
+        self._take_objects(b"", last=True)
         self._take(self._tail, last=True)
         many_hex = self._opaque_hex > 0 and self._opaque_hex >= min(_MIN_OPAQUE_HEX, self._bytes / 4)
         many_base64 = self._opaque_base64 > 0 and self._opaque_base64 >= min(_MIN_OPAQUE_BASE64, self._bytes / 2)
         if many_hex or many_base64 or self._largest >= _MIN_OPAQUE_VALUE:
             self._out.problem_once("unread", SENTENCE, incomplete=True)
-        for values in (self._texts, self._binaries, *([each] for each in self._archives)):
+        self._objects, self._texts = (
+            [value for value in values if not self._out.is_decoded_value(value)]
+            for values in (self._objects, self._texts)
+        )
+        for values in (self._objects, self._texts, self._binaries, *([each] for each in self._archives)):
             if values:
                 self._out.problem_once("inside", _READ)
                 self._found(b"".join(values))
@@ -142,6 +160,24 @@ class EncodedValueSearch:
         if not last:
             last_word = max(words.rfind(b".", -_JUDGED), words.rfind(b"\n", -_JUDGED)) + 1
             self._tail = data[max(0, max(last_word, len(data) - _JUDGED) - _CONTEXT) :]
+
+    def _take_objects(self, data: bytes, *, last: bool) -> None:
+        """Keep JSON that is written as base64 and shorter than other values: claims of tokens, bodies of messages."""
+        data, self._open_word = self._open_word + data, b""
+        if not last:
+            end = len(data.rstrip(_OF_WORD))
+            data, self._open_word = data[:end], data[end:] if len(data) - end < _MAX_WAITING else b""
+        if not any(mark in data for mark in _OBJECT_MARKS):
+            return
+        for found in _OBJECT.finditer(data):
+            value = found[0]
+            if len(value) >= _MIN_BASE64 or (self._markup and data[found.start() - 1 : found.start()] in _ATTRIBUTE):
+                # a long value is judged like others
+                continue
+            value = value.translate(_STANDARD) if len(value) % 4 != 1 else value[:-1].translate(_STANDARD)
+            text = text_of(binascii.a2b_base64(value + b"=" * (-len(value) % 4)))
+            if text is not None and _is_printable(text) and b'"' in text and not _TOKEN_HEADER.search(text):
+                self._keep(self._objects, text.replace(b"\n", b" ").strip() + b"\n")
 
     def _judge(self, value: bytes, before: bytes, width: int, lines: int, end: bytes = b"\n") -> None:
         """Decode a value and keep, count or ignore what it is."""

@@ -41,12 +41,18 @@ _TAIL = (
     "[\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013\u2014\u2018-\u201a"
     "\u201c-\u201e\u2020-\u2022\u2026\u2030\u2039\u203a\u20ac\u2122]"
 )
-_MOJIBAKE = re.compile(f"[ÂÃÅ]{_TAIL}|â[\u20ac\u201a\u201e\u0080\u0082\u0084]{_TAIL}")
+_MOJIBAKE = re.compile(f"[ÂÃÅ]{_TAIL}|â[\u20ac\u201a\u201e\u0080\u0082\u0084]{_TAIL}|Æ\u2019|Ë[\u2020\u0153]|ï¿½")
+# UTF-8 can be misread several times, of which ƒ, ˆ and ˜ are traces. Programs that know no C1 controls lose the second
+# byte of Á, Í and Ï, and the last one of a quotation mark.
+_MAX_MISREADINGS = 4
+_LOST_HALF = re.compile("Ã\ufffd|â€\ufffd")
 # the first bytes of mojibake in UTF-8: a quick test before anything is decoded
-_MOJIBAKE_BYTES = re.compile(rb"\xc3[\x82\x83\x85][\xc2\xc5\xc6\xcb\xe2]|\xc3\xa2[\xc2\xe2]")
+_MOJIBAKE_BYTES = re.compile(
+    rb"\xc3[\x82\x83\x85][\xc2\xc5\xc6\xcb\xe2]|\xc3\xa2[\xc2\xe2]|\xc3\xaf\xc2\xbf\xc2\xbd|\xc3\x83\xef\xbf\xbd"
+)
 # All mojibake contains one of these bytes, and a table of accented names often none: five searches for a byte take a
 # tenth of the time of trying the pattern at every é.
-_MOJIBAKE_TAILS = (b"\xc2", b"\xc5", b"\xc6", b"\xcb", b"\xe2")
+_MOJIBAKE_TAILS = (b"\xc2", b"\xc5", b"\xc6", b"\xcb", b"\xe2", b"\xef")
 
 # A byte 0xff that is damage: UTF-8 never contains it, and as ÿ of windows-1252 it hardly ever begins or ends a word.
 _DAMAGE = re.compile(rb"(?<![A-Za-z])\xff|\xff(?![A-Za-z\s-])")
@@ -254,7 +260,7 @@ def repair(block: bytes, between: bytes = b"\n") -> bytes:
 
     A line that is not UTF-8 is read as windows-1252, or as the code page under which the accents of the block look
     like those of names. A line whose own words contradict that page is read under the page that they speak for. UTF-8
-    that was encoded twice is decoded once.
+    that was encoded several times is decoded as often.
 
     Args:
         block: whole lines.
@@ -300,7 +306,13 @@ def _may_hold_utf8(line: bytes) -> bool:
 
 
 def _fix_mojibake(line: bytes) -> bytes:
-    return _MOJIBAKE.sub(_decode_once, line.decode()).encode()
+    """A line whose UTF-8 was taken for another encoding, once or several times; each time is undone."""
+    for _ in range(_MAX_MISREADINGS):
+        fixed = _LOST_HALF.sub("\ufffd", _MOJIBAKE.sub(_decode_once, line.decode())).encode()
+        if fixed == line or not _MOJIBAKE_BYTES.search(fixed):
+            return fixed
+        line = fixed
+    return line
 
 
 def _decode_once(found: re.Match[str]) -> str:

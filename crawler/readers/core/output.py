@@ -9,6 +9,7 @@ import time
 from array import array
 from collections.abc import Callable, Iterator, Sequence, Sized
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from itertools import accumulate
 from typing import TypeVar
 
@@ -65,6 +66,8 @@ _MAILS = frozenset(("eml",))
 _LARGE_PICTURE = 2**15
 # A document with fewer bytes of text has its content in its pictures.
 _LITTLE_TEXT = 300
+# values whose digests are remembered
+_MAX_DECODED = 2**16
 
 
 class Output:
@@ -107,11 +110,21 @@ class Output:
 
         They are not read a second time as embedded.
         """
+        self._decoded_values: set[bytes] = set()
 
     @property
     def depth(self) -> int:
         """How many members are open; 1 inside the sample itself."""
         return len(self._open)
+
+    def note_decoded_value(self, data: bytes) -> None:
+        """Note what a reader decoded from base64 and has read itself, so that it is not read again as a found value."""
+        if len(self._decoded_values) < _MAX_DECODED:
+            self._decoded_values.add(blake2b(data.strip(), digest_size=16).digest())
+
+    def is_decoded_value(self, data: bytes) -> bool:
+        """Whether a reader has read this itself."""
+        return bool(self._decoded_values) and blake2b(data.strip(), digest_size=16).digest() in self._decoded_values
 
     # --- members -------------------------------------------------------------------------------------------------
 

@@ -13,12 +13,15 @@ from crawler.readers.tables.text_tables import TextTables
 FORMAT = "wiki_table"
 EMBEDDED_SEARCH = "all"
 
-_BEGIN = re.compile(rb"(?:\A|\n)[ :]{0,20}(?:\{\|[^\n]{0,500}\n(?:[^\n]{0,500}\n){0,6}[ ]{0,9}[|!]|\|===[ ]{0,9}\r?\n)")
+_BEGIN = re.compile(
+    rb"(?:\A|\n)[ :]{0,20}(?:\{\|[^\n]{0,500}\n(?:[^\n]{0,500}\n){0,6}[ ]{0,9}[|!]|\|={3,9}[ ]{0,9}\r?\n)"
+)
 # class="wikitable" | before the content of a cell
 _ATTRIBUTES = re.compile(r"\s*(?:[\w-]{1,40}\s?=\s?(?:\"[^\"]{0,200}\"|'[^']{0,200}'|[^\s|\"']{1,80})\s*){1,9}\|(?!\|)")
 _MARKUP = re.compile(r"'{2,5}|\[\[(?:[^\]|]{0,200}\|)?|\]\]|<[^<>]{1,80}>")
 _CELLS = re.compile(r"\|\||!!")
 _ASCII_CELL = re.compile(r"(?:\d{1,3}\+)?[.<^>aehlmsd\d]{0,5}\|")
+_ASCII_RULE = re.compile(r"\|={3,9}")
 _LONGEST_CELL = 2**16
 
 
@@ -60,13 +63,13 @@ class _TableReader:
         if not self._kind:
             if bare.lstrip(": ").startswith("{|"):
                 self._begin("wiki")
-            elif bare == "|===":
+            elif _ASCII_RULE.fullmatch(bare):
                 self._begin("ascii")
             else:
                 self._text.append(line)
         elif self._kind == "wiki":
             self._add_wiki(bare)
-        elif bare == "|===":
+        elif _ASCII_RULE.fullmatch(bare):
             self._end()
         else:
             self._add_ascii(bare)
@@ -110,7 +113,7 @@ class _TableReader:
         if _ASCII_CELL.match(line) is None and self._row:
             self._row[-1] += f" {parts[0]}"
         self._row += [part.strip() for part in parts[1:]]
-        if not self._width and len(parts) > 2 and self._begun:
+        if not self._width and len(parts) > 2:
             self._width = len(self._row)
         self._begun = True
         if self._width and len(self._row) >= self._width:

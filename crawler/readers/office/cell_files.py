@@ -1,4 +1,4 @@
-"""Spreadsheets that are text: flat OpenDocument (.fods), Gnumeric, and SYLK (.slk), whose cells tell their places."""
+"""Spreadsheets that are text: flat OpenDocument (.fods), Gnumeric, SYLK (.slk), whose cells tell their places, and DIF."""
 
 from __future__ import annotations
 
@@ -16,6 +16,10 @@ from crawler.readers.structured.xml_tokens import parse_attributes, root_name, t
 _FLAT_SHEET = b"oasis.opendocument.spreadsheet"
 _SYLK_FIELD = re.compile(rb";([A-Z])((?:;;|[^;])*)")
 _SYLK_BEGIN = b"ID;P"
+_DIF_BEGIN = re.compile(
+    rb"TABLE\s*\n0,\d+\s*\n\"[^\n]*\"\s*\n(?:VECTORS|TUPLES|LABEL|DATA|COMMENT|SIZE|UNITS|PERIODICITY)\s*\n"
+)
+_DIF_NUMBER = re.compile(rb"\s*(-?\d)\s*,\s*([^\s]*)\s*")
 
 
 class _PlacedCells:
@@ -151,4 +155,56 @@ class _Sylk:
             out.problem("line", f"{lines.cut} lines longer than {limits.max_line} bytes were split")
 
 
-READERS = (_FlatSheet(), _Gnumeric(), _Sylk())
+@dataclass(frozen=True)
+class _Dif:
+    """Data Interchange Format: the cells of each row one after another, two lines each."""
+
+    FORMAT: str = "dif"
+    EMBEDDED_SEARCH: str = "all"
+
+    def sniff(self, head: bytes, name: str) -> float:  # noqa: ARG002 - every reader takes both
+        """High by its first record."""
+        return 0.95 if _DIF_BEGIN.match(as_utf8(head[:4096]).lstrip(b"\xef\xbb\xbf")) else 0.0
+
+    def read(self, source: Source, out: Output, limits: Limits) -> None:
+        """Send the cells as rows; the headers before them are text."""
+        cells = _PlacedCells(out, limits)
+        row, column = -1, 0
+        value, in_data = b"", False
+        number: tuple[bytes, bytes] | None = None
+        header: list[bytes] = []
+        lines = Lines(source, limits.max_line)
+        for block in lines.blocks():
+            for line in block.split(b"\n"):
+                line = line.rstrip(b"\r")
+                if not in_data:
+                    header.append(line)
+                    in_data = header[-3:-2] == [b"DATA"]
+                elif number is None:
+                    found = _DIF_NUMBER.fullmatch(line)
+                    if found is None:
+                        if line.strip():
+                            out.text(line + b"\n")
+                        continue
+                    number = found[1], found[2]
+                else:
+                    kind, given = number
+                    number = None
+                    if kind == b"-1":
+                        row, column = row + (line.strip() == b"BOT"), 0
+                        continue
+                    value = given if kind == b"0" else line
+                    if value.startswith(b'"') and value.endswith(b'"') and len(value) > 1:
+                        value = value[1:-1].replace(b'""', b'"')
+                    cells.add(row, column, value)
+                    column += 1
+        cells.finish()
+        if words := [line for line in header if line.strip(b'"-0123456789, ')]:
+            out.text(b"\n".join(words) + b"\n")
+        if not in_data:
+            out.problem("cut", "the table ends before its rows", incomplete=True)
+        if lines.cut:
+            out.problem("line", f"{lines.cut} lines longer than {limits.max_line} bytes were split")
+
+
+READERS = (_FlatSheet(), _Gnumeric(), _Sylk(), _Dif())

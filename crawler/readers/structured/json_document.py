@@ -106,6 +106,8 @@ class DocumentHandler:
         self.out = out
         self.records = RecordWriter(out, limits)
         self.damaged = self.nonstandard = 0
+        # the first document that is a list of plain values, empty once others followed it
+        self._flat: tuple[list[Any], int] | None = None
         # the names of the entered containers, and the plain values found directly in each
         self._names: list[str] = [""]
         self._plain: list[dict[str, Any]] = [{}]
@@ -113,10 +115,25 @@ class DocumentHandler:
     def handle_document(self, value: Any, validity: Validity, text: bytes) -> None:
         """Write a value that is not part of another value."""
         self._count_validity(validity, text)
-        if type(value) is list:
+        if type(value) is list and len(value) > 1 and not any(type(each) in (dict, list) for each in value):
+            self._add_flat_list(value, len(text))
+        elif type(value) is list:
             self.add_values(value, len(text))
         else:
             self.add_values([value], len(text))
+
+    def _add_flat_list(self, value: list[Any], size: int) -> None:
+        """Write a list of plain values: several of one length are rows (`jq -c`), a single one is a value a row."""
+        if self._flat is None:
+            self._flat = value, size
+            return
+        before, before_size = self._flat
+        if before and len(before) == len(value):
+            self.records.add([before], "", before_size)
+        elif before:
+            self.add_values(before, before_size)
+        self._flat = [], 0
+        self.records.add([value], "", size)
 
     def handle_children(self, values: Any, validity: Validity, text: bytes) -> None:
         """Write some children of the container that was entered last."""
@@ -171,6 +188,8 @@ class DocumentHandler:
 
     def finish(self) -> None:
         """Write the rows that are still waiting."""
+        if self._flat is not None and self._flat[0]:
+            self.add_values(*self._flat)
         self.records.finish()
 
     def _count_validity(self, validity: Validity, text: bytes) -> None:

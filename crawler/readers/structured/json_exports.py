@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from crawler.readers.core.encoding import repair, text_of
@@ -152,6 +152,35 @@ def _typed_texts(value: Any) -> list[str]:
     return [str(part) for part in parts if type(part) in (str, int, float)]
 
 
+def linked_row(value: dict[str, Any]) -> dict[str, Any] | None:
+    """The row of a node of JSON-LD, `{"…/familyName": [{"@value": "Roux"}]}`; None for other objects.
+
+    A column has the last part of the address that names a property.
+    """
+    row: dict[str, Any] = {}
+    is_linked = False
+    for key, each in value.items():
+        values = each if type(each) is list else [each]
+        texts: list[str] = []
+        for one in values:
+            if type(one) is not dict:
+                if type(one) is list:
+                    return None
+                texts.append(_words(one))
+                continue
+            inner = one.get("@value", one.get("@id"))
+            if inner is None or type(inner) in (dict, list) or len(one) > _MAX_LINKED:
+                return None
+            is_linked = is_linked or "@value" in one
+            texts.append(_words(inner))
+        row[_LINKED_NAME.split(key)[-1] or key] = " ".join(texts)
+    return row if is_linked else None
+
+
+# @value with its @type, @language and @direction
+_MAX_LINKED = 4
+_LINKED_NAME = re.compile(r"[/#]|(?<=\w):(?=\w)")
+
 _CARD_COLUMNS = {
     "fn": "full_name",
     "bday": "birth_date",
@@ -196,10 +225,11 @@ def _words(value: Any) -> str:
     return "" if value is None or type(value) is dict else str(value)
 
 
-def take_bodies(record: dict[str, Any]) -> Iterator[bytes]:
+def take_bodies(record: dict[str, Any], note_decoded: Callable[[bytes], None]) -> Iterator[bytes]:
     """Take the bodies out of a record of HTTP messages as browsers save them (HAR), decoded from base64.
 
-    A body is `{"mimeType": …, "text": …, "encoding": "base64"}`, of a request or of an answer.
+    A body is `{"mimeType": …, "text": …, "encoding": "base64"}`, of a request or of an answer. `note_decoded` gets those
+    that were base64.
     """
     open_ = [each for key in ("request", "response") if type(each := record.get(key)) is dict]
     for node in open_:
@@ -218,4 +248,5 @@ def take_bodies(record: dict[str, Any]) -> Iterator[bytes]:
             if data is None:
                 body["text"] = text
             else:
+                note_decoded(data)
                 yield repair(data)

@@ -19,6 +19,7 @@ from crawler.readers.structured.json_exports import (
     card_row,
     dicom_row,
     gviz_cells,
+    linked_row,
     message_text,
     phpmyadmin_text,
     take_bodies,
@@ -150,7 +151,7 @@ class RecordWriter:
                 continue
             if "response" in value:
                 self._add_bodies(value, name, work)
-            if (row := dicom_row(value) or typed_row(value)) is not None:
+            if (row := dicom_row(value) or typed_row(value) or linked_row(value)) is not None:
                 self._add_row(name, row)
                 continue
             if (cells := gviz_cells(value)) is not None:
@@ -173,7 +174,7 @@ class RecordWriter:
 
     def _add_bodies(self, record: dict[str, Any], name: str, work: list[tuple[str, Any]]) -> None:
         """Add the bodies of HTTP messages: JSON as what it holds, and anything else as text."""
-        for body in take_bodies(record):
+        for body in take_bodies(record, self.out.note_decoded_value):
             if body.lstrip()[:1] in (b"{", b"["):
                 value, _ = parse_json(body)
                 if type(value) in (dict, list):

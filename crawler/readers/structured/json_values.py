@@ -28,8 +28,9 @@ _REFUSED_BY_ORJSON = re.compile(rb"\\[uU][dD][89a-fA-F]|NaN|Infinity")
 _TOKEN = possessive(
     r"""(?:
       (?P<mark>[{}\[\]:,])
-    | "(?P<double>(?:[^"\\]++|\\.|"(?!\s*+(?:[,:}\])]|/[/*]|\Z)))*+)(?:"|\\?\Z)
-    | '(?P<single>(?:[^'\\]++|\\.|'(?!\s*+(?:[,:}\])]|/[/*]|\Z)))*+)(?:'|\\?\Z)
+    | (?P<arrow>=>)
+    | "(?P<double>(?:[^"\\]++|\\.|"(?!\s*+(?:[,:}\])]|=>|/[/*]|\Z)))*+)(?:"|\\?\Z)
+    | '(?P<single>(?:[^'\\]++|\\.|'(?!\s*+(?:[,:}\])]|=>|/[/*]|\Z)))*+)(?:'|\\?\Z)
     | (?:new\s++)?(?:Date(?:\.UTC)?|(?:datetime\.)?date(?:time)?)\(\s*+(?P<call>\d{4}\s*+,\s*+\d{1,2}\s*+,\s*+\d{1,2}(?:\s*+,[^()"']{0,60})?)\)
     | (?P<skip>\s++|//[^\n]*+|/\*.*?(?:\*/|\Z)|\#[^\n]*+|new\s++(?=[A-Z])|[A-Za-z_$][\w$.]*+\s*+\(|\)|;)
     | (?P<bare>[^\s{}\[\]:,"'()]++)
@@ -340,6 +341,10 @@ def _tokens(text: str) -> Iterator[tuple[str, str]]:
         if kind == "skip":
             continue
         word = found[kind]
+        if kind == "arrow":
+            # as Perl, Ruby and PHP write a colon
+            yield "mark", ":"
+            continue
         if kind == "double" and '"' in word and _STRAY_QUOTE.match(word):
             # there is a quote inside the string, so its end was guessed
             yield "junk", ""

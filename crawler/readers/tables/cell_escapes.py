@@ -7,8 +7,10 @@ from html import unescape
 
 import numpy as np
 
-# characters beyond ASCII as programs escape them: \u00e9, or its bytes \xc3\xa9
-_ESCAPES = re.compile(rb"(?:\\u(?!00[0-7]|[dD][89a-fA-F])[0-9a-fA-F]{4})+|(?:\\x[89a-fA-F][0-9a-fA-F])+")
+# characters beyond ASCII as programs escape them: \u00e9, or its bytes \xc3\xa9, or these in octal digits, \303\251
+_ESCAPES = re.compile(
+    rb"(?:\\u(?!00[0-7]|[dD][89a-fA-F])[0-9a-fA-F]{4})+|(?:\\x[89a-fA-F][0-9a-fA-F])+|\\3[0-6][0-7](?:\\2[0-7]{2}){1,3}"
+)
 # tables of wikis: Jira and YouTrack double the separators of names, Textile marks cells
 _DOUBLED_LINE = re.compile(rb"^\|\|[^\n]{1,4000}\|\|[ \t]*$", re.MULTILINE)
 _TEXTILE_CELL = re.compile(rb"(?<=\|)(?:_|[<>=^~]{1,2}|[/\\]\d){1,3}\. ")
@@ -27,7 +29,7 @@ def decode_cells(block: bytes, *, is_wiki: bool) -> bytes:
     """
     block = decode_references(block)
     # one byte is found twenty times as fast as two
-    if b"\\" in block and (b"\\u" in block or b"\\x" in block):
+    if b"\\" in block and (b"\\u" in block or b"\\x" in block or b"\\3" in block):
         block = _ESCAPES.sub(_decode_escapes, block)
     if is_wiki:
         block = _DOUBLED_LINE.sub(lambda found: found[0].replace(b"||", b"|"), block)
@@ -54,6 +56,9 @@ def _decode_reference(found: re.Match[bytes]) -> bytes:
 
 def _decode_escapes(found: re.Match[bytes]) -> bytes:
     """What a run of escapes stands for: characters, or bytes of UTF-8 or of Latin-1."""
+    if found[0][1:2] == b"3":
+        data = bytes(int(digits, 8) for digits in found[0].split(b"\\")[1:])
+        return found[0] if data.decode("utf-8", "replace").count("\ufffd") else data
     digits = found[0].translate(None, b"\\ux").decode()
     if found[0].startswith(b"\\u"):
         return bytes.fromhex(digits).decode("utf-16-be").encode()

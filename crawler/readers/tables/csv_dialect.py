@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from operator import methodcaller
 
+from crawler.readers.core.regex_compat import possessive
 from crawler.readers.tables.cell_escapes import decode_references
 from data.identifiers.header_words import role_of
 
@@ -32,6 +33,8 @@ _APOSTROPHE_CELL = re.compile(rb"'(?<=[,;\t|\n]')[^'\n]*'(?![^,;\t|\n])")
 _TIME_COLONS = re.compile(rb"(?<=[ T]\d\d):\d\d(?::\d\d)?(?!\d)")
 
 
+# quoted values with a space between them, as Tcl and SQLite's `.mode tcl` write lists
+_SPACED_LINE = possessive(rb'[ \t]*"(?:[^"\\]|\\.)*+"(?: (?:"(?:[^"\\]|\\.)*+"|-?[\d.]{1,40}|NULL))+[ \t\r]*')
 # labels of Markdown, whose asterisks separate nothing
 _BOLD = re.compile(rb"(?:^|\n)[ \t>-]{0,9}\*\*[^*\n]{1,60}\*\*")
 
@@ -74,7 +77,8 @@ def find_dialect(head: bytes, *, whole: bool = False) -> CsvDialect | None:
     joined = _join_quoted_lines(lines, quote, backslash) if has_quotes else lines
     timeless = [_TIME_COLONS.sub(b" ", line) for line in joined] if _TIME_COLONS.search(text) else joined
     best: tuple[float, CsvDialect] | None = None
-    for rank, separator in enumerate(SEPARATORS):
+    spaced = quote == b'"' and text.startswith(quote) and all(map(_SPACED_LINE.fullmatch, joined))
+    for rank, separator in enumerate((b" ",) if spaced else SEPARATORS):
         if separator not in text or (separator == b"*" and _BOLD.search(text)):
             continue
         rows = timeless if separator == b":" else joined

@@ -60,6 +60,14 @@ class RuledTable:
     at_rule: bool = False
 
 
+_KIND = re.compile(
+    r"-*|(?:str|cat|enum|binary|null|bool|boolean|[iuf](?:8|16|32|64|128)|object|date|time|datetime|duration|decimal|list|struct|array"
+    r"|u?(?:tinyint|smallint|int|integer|bigint|hugeint|int\d{1,3})|varchar|double|float|real|numeric|timestamp|timestamptz|blob|uuid|json|interval)"
+    r"(?:[\[(][^\n]{0,60}[\])])*",
+    re.IGNORECASE,
+)
+
+
 def is_rule(line: str) -> bool:
     """Whether a line draws a line of a table, or names the number of a record."""
     if "-" not in line and "=" not in line and "*" not in line:
@@ -101,6 +109,8 @@ def _read_box(lines: Sequence[str], rule: int) -> RuledTable | None:
         else:
             break
         at += 1
+    # polars and DuckDB print the kinds of the columns under their names
+    groups[0] = [row for row in groups[0] if not all(map(_KIND.fullmatch, row))] or groups[0]
     filled = [group for group in groups if group]
     if not filled:
         return None

@@ -55,13 +55,15 @@ _FORM = re.compile(
 _PAIR_VALUE = r"(?:[A-Za-z][\w.]{0,40}\([^()=\n]{0,80}\)|[^=,;(){}\[\]\n]{0,200})"
 _PAIRS = re.compile(rf"(?<![\w.=])[A-Za-z_]\w{{0,63}}={_PAIR_VALUE}(?:[,;] ?[A-Za-z_]\w{{0,63}}={_PAIR_VALUE})+")
 # nom: "value", "prenom"=>"value", as Ruby and others print one
-_QUOTED_VALUE = r'(?:"(?:[^"\\\n]|\\.){0,500}"|nil|\d[\w.:+-]{0,40})'
+_QUOTED_VALUE = r'(?:"(?:[^"\\\n]|\\.){0,500}"|nil|~[DNTU]\[[^\]\n]{1,40}\]|\d[\w.:+-]{0,40})'
 # quoted names before a colon are those of JSON, which other readers know
-_QUOTED_PAIR = rf"(?:(?<![\w.\"'])[A-Za-z_]\w{{0,63}}: ?|\"[A-Za-z_]\w{{0,63}}\" ?=> ?){_QUOTED_VALUE}"
+_QUOTED_PAIR = rf"(?:(?<![\w.\"'])[A-Za-z_]\w{{0,63}}: ?|\"[A-Za-z_]\w{{0,63}}(?:\(\d[a-z]\))?\" ?=> ?){_QUOTED_VALUE}"
 _QUOTED_PAIRS = re.compile(rf"{_QUOTED_PAIR}(?:, ?{_QUOTED_PAIR})+")
-_ONE_QUOTED_PAIR = re.compile(rf'"?([A-Za-z_]\w{{0,63}})"? ?(?:=>|:) ?({_QUOTED_VALUE})')
+_ONE_QUOTED_PAIR = re.compile(rf'"?([A-Za-z_]\w{{0,63}}(?:\(\d[a-z]\))?)"? ?(?:=>|:) ?({_QUOTED_VALUE})')
 _QUOTED_MARKS = (b': "', b'=>"', b'=> "')
 _QUOTED = re.compile(r"\s*(['\"])(.*?)\1(?:\s|$)", re.DOTALL)
+_DATE_PART = re.compile(r"(\w{1,64})\(([123])i\)")
+_TIME = re.compile(r"\b20\d\d-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?")
 _NEXT_PAIR = re.compile(r"[,;] ?(?=[A-Za-z_]\w{0,63}=)")
 _PAIR_MARK = re.compile(rb"[,;] ?[A-Za-z_]\w{0,63}=")
 # lines that are looked at, how much of each, and the share of them that must name the fields of a person
@@ -233,7 +235,8 @@ class TextTables:
             else:
                 parts = found[0].split("&") if pattern is _FORM else _NEXT_PAIR.split(found[0])
                 pairs = [part.partition("=") for part in parts]
-            keys = _field_names(tuple(key for key, _, _ in pairs))
+            values = [decode(value) for _, _, value in pairs]
+            keys, values = _whole_dates(_field_names(tuple(key for key, _, _ in pairs)), values)
             if not keys or len(keys) > self._limits.max_columns:
                 continue
             left.append(text[at : found.start()])
@@ -242,10 +245,12 @@ class TextTables:
                 self._send_rows(names, pending)
                 pending = []
             names = keys
-            pending.append([decode(value) for _, _, value in pairs])
+            pending.append(values)
         if pending:
             self._send_rows(names, pending)
-        self._send_text("".join([*left, text[at:]]).encode())
+            # the times of events are no dates of people
+            text, at = _TIME.sub(" ", "".join([*left, text[at:]])), 0
+        self._send_text(text.encode())
 
     # --- what is sent -----------------------------------------------------------------------------------------------
 
@@ -419,6 +424,23 @@ def _field_names(keys: tuple[str, ...]) -> list[str]:
     return names if len(set(map(role_of, names)) & _PERSONAL) >= _MIN_ROLES else []
 
 
+def _whole_dates(names: list[str], values: list[str]) -> tuple[list[str], list[str]]:
+    """The fields of a form with the parts of a date as one: `born(1i)=2001`, `born(2i)=1`, `born(3i)=28`, as Rails does."""
+    parts: dict[str, dict[str, str]] = {}
+    for name, value in zip(names, values, strict=True) if any(each.endswith("i)") for each in names) else ():
+        if found := _DATE_PART.fullmatch(name):
+            parts.setdefault(found[1], {})[found[2]] = value
+    dates = {
+        name: each for name, each in parts.items() if len(each) == len("123") and all(map(str.isdigit, each.values()))
+    }
+    if not dates:
+        return names, values
+    left = [(name, value) for name, value in zip(names, values, strict=True)
+            if not ((found := _DATE_PART.fullmatch(name)) and found[1] in dates)]  # fmt: skip
+    left += [(name, f"{each['1']}-{each['2']:0>2}-{each['3']:0>2}") for name, each in dates.items()]
+    return [name for name, _ in left], [value for _, value in left]
+
+
 def _decoded(text: str) -> str:
     """A name or value of a form, which may be encoded in UTF-8 or in another page."""
     return repair(unquote_to_bytes(text.replace("+", " "))).decode("utf-8", "replace")
@@ -426,6 +448,8 @@ def _decoded(text: str) -> str:
 
 def _bare(text: str) -> str:
     """A value without the quotes around it, and without what follows them: `nom='Roux' WHERE id`."""
+    if text.startswith("~"):
+        return text[3:-1]
     found = _QUOTED.match(text)
     return found[2] if found else text.strip().strip("'\"")
 

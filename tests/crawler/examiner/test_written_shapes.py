@@ -507,6 +507,98 @@ WRITTEN |= {
 }
 
 
+def misread(text: str, times: int) -> str:
+    """UTF-8 that was taken for windows-1252 so many times; what that does not define is lost."""
+    for _ in range(times):
+        text = text.encode().decode("cp1252", "replace")
+    return text
+
+
+def web_token(claims: object) -> str:
+    parts = ({"alg": "HS256", "typ": "JWT"}, claims)
+    return ".".join(
+        [*(base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in parts), "c2lnbmF0dXJl"]
+    )
+
+
+def vector(name: str, of: Callable[[Person], object]) -> str:
+    return f"{name} = c({', '.join(str(of(row)) for row in ROWS)})"
+
+
+def claims(row: Person) -> str:
+    return web_token(
+        {"sub": row["id"], "family_name": row["nom"], "given_name": row["prenom"], "birthdate": str(born(row))}
+    )
+
+
+R_NAMES = ", ".join(
+    vector(name, lambda row, name=name: json.dumps(row[name], ensure_ascii=False)) for name in NAMES[:2]
+)
+WRITTEN |= {
+    "tuples of Python": "\n".join(repr((row["nom"], row["prenom"], born(row))) for row in ROWS),
+    "a list of tuples of Python": repr([(int(row["id"]), row["nom"], row["prenom"], born(row), None) for row in ROWS]),
+    "rows of SQLAlchemy": each(
+        "(Decimal('{id}'), '{nom}', '{prenom}', datetime.datetime({born.year}, {born.month}, {born.day}, 0, 0))\n"
+    ),
+    "rows of Spark": repr([1]).replace(
+        "1", each("Row(nom='{nom}', prenom='{prenom}', ddn=datetime.date({born.year}, {born.month}, {born.day})), ")
+    ),
+    "phpMyAdmin's PHP": "<?php\n$patients = array(\n"
+    + each("  array('id' => '{id}','nom' => '{nom}','prenom' => '{prenom}','ddn' => '{born}'),\n")
+    + ");\n",
+    "terms of Erlang": each(
+        '{{{{patient,{id},<<"{nom}"/utf8>>,<<"{prenom}"/utf8>>,{{{{{born.year},{born.month},{born.day}}}}}}}}}.\n'.replace(
+            "{{{{", "{{"
+        ).replace("}}}}", "}}")
+    ),
+    "maps of Elixir": "[\n" + each('%{{nom: "{nom}", prenom: "{prenom}", ddn: ~D[{born}]}},\n') + "]\n",
+    "dput of R": f'structure(list({R_NAMES}, ddn = structure({vector("x", days)[4:]}, class = "Date")), class = "{"data"}.frame", row.names = c(NA, -60L))\n',
+    "data frames of R": f"p <- {'data'}.frame({R_NAMES},\n  {vector('ddn', lambda row: json.dumps(str(born(row))))})\n",
+    "web tokens": "\n".join(map(claims, ROWS)),
+    "web tokens in a log": "".join(f"10:00:07 GET /api/me 200 Authorization: Bearer {claims(row)}\n" for row in ROWS),
+    "web tokens in a table": "id,token\n" + "".join(f"{row['id']},{claims(row)}\n" for row in ROWS),
+    "DIF": 'TABLE\n0,1\n"EXCEL"\nVECTORS\n0,61\n""\nTUPLES\n0,3\n""\nDATA\n0,0\n""\n'
+    + "".join("-1,0\nBOT\n" + "".join(f'1,0\n"{cell}"\n' for cell in cells) for cells in LISTS)
+    + "-1,0\nEOD\n",
+    "misread once, letters lost": misread(CSV, 1),
+    "misread twice, letters lost": misread(CSV, 2),
+    "misread three times": CSV.encode().decode("latin-1").encode().decode("latin-1").encode().decode("latin-1"),
+    "parameters of Rails": each(
+        'I, [2024-05-01T10:00:00.123456 #12]  INFO -- : Started POST "/patients" for 10.0.0.1 at 2024-05-01 10:00:00 +0200\n'
+        "I, [2024-05-01T10:00:00.123456 #12]  INFO -- : Processing by PatientsController#create as HTML\n"
+        'I, [2024-05-01T10:00:00.123456 #12]  INFO -- :   Parameters: {{"patient"=>{{"nom"=>"{nom}", "prenom"=>"{prenom}", "ddn"=>"{born}"}}}}\n'
+    ),
+    "parts of a date of Rails": each(
+        'Started POST "/p" for 10.0.0.1 at 2024-05-01 10:00:00 +0200\n  Parameters: {{"patient" => {{"nom" => "{nom}", "prenom" => "{prenom}", '
+        '"ddn(3i)" => "{born.day}", "ddn(2i)" => "{born.month}", "ddn(1i)" => "{born.year}"}}}}\n'
+    ),
+    "Turtle": "@prefix foaf: <http://xmlns.com/foaf/0.1/> .\n"
+    + each(
+        '<http://a/{id}> a foaf:Person ;\n  foaf:birthday "{born}"^^xsd:date ;\n  foaf:familyName "{nom}" ;\n  foaf:givenName "{prenom}" .\n'
+    ),
+    "JSON-LD": json.dumps(
+        [
+            {
+                "@id": row["id"],
+                "http://xmlns.com/foaf/0.1/birthday": [{"@type": "xsd:date", "@value": str(born(row))}],
+                "http://xmlns.com/foaf/0.1/familyName": [{"@value": row["nom"]}],
+                "http://xmlns.com/foaf/0.1/givenName": [{"@value": row["prenom"]}],
+            }
+            for row in ROWS
+        ]
+    ),
+    "lists of SQLite for Tcl": each('"{id}" "{nom}" "{prenom}" "{born}"\n')
+    .encode()
+    .decode("latin-1")
+    .translate({byte: f"\\{byte:o}" for byte in range(0x80, 0x100)}),
+    "a list of jq on each line": "\n".join(json.dumps([row["nom"], row["prenom"], str(born(row))]) for row in ROWS),
+    "jq --stream": each('[[{n},"nom"],"{nom}"]\n[[{n},"prenom"],"{prenom}"]\n[[{n},"ddn"],"{born}"]\n[[{n},"ddn"]]\n'),
+    "gron": "json = [];\n"
+    + each('json[{n}] = {{}};\njson[{n}].ddn = "{born}";\njson[{n}].nom = "{nom}";\njson[{n}].prenom = "{prenom}";\n'),
+    "AsciiDoc, a row a line": "|====\n| nom | prenom | ddn\n" + each("| {nom} | {prenom} | {born}\n") + "|====\n",
+}
+
+
 @pytest.fixture(scope="module")
 def examiner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Examiner]:
     folder = tmp_path_factory.mktemp("case")
@@ -534,6 +626,49 @@ def test_numbers_of_days_that_make_nobody_known_are_told(examiner: Examiner) -> 
         examiner, "".join([CSV.split("\n")[0], *(f"\nNom{n};Prenom;{20_000 + 40 * n}" for n in range(60))]).encode()
     )
     assert [problem for problem in found.problems if problem.startswith("dates: ")]
+
+
+FEW = {
+    "polars": lambda people: (
+        f"shape: ({len(people)}, 3)\n┌{'─' * 20}┬{'─' * 20}┬{'─' * 12}┐\n"
+        + "".join(
+            f"│ {one:<18} ┆ {two:<18} ┆ {three:<10} │\n"
+            for one, two, three in (("nom", "prenom", "ddn"), ("---", "---", "---"), ("str", "str", "date"))
+        )
+        + f"╞{'═' * 20}╪{'═' * 20}╪{'═' * 12}╡\n"
+        + "".join(f"│ {row['nom']:<18} ┆ {row['prenom']:<18} ┆ {born(row)} │\n" for row in people)
+        + f"└{'─' * 20}┴{'─' * 20}┴{'─' * 12}┘\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("form", FEW)
+def test_the_kinds_of_columns_that_a_program_prints_are_no_rows(examiner: Examiner, form: str) -> None:
+    found = examine(examiner, FEW[form](ROWS[:3]).encode())
+    assert (found.complete, found.problems) == (True, ())
+    assert found.lineage is not None
+    assert (found.lineage.known, found.lineage.interval) == (3, (0, 0))
+
+
+def test_what_a_reader_decoded_itself_is_not_read_a_second_time(examiner: Examiner) -> None:
+    new = [
+        f"{first}|{2000 + n}-04-0{1 + n % 9}"
+        for n, first in enumerate(("Odile", "Firmin", "Aubin", "Sixtine", "Barnabé") * 4)
+    ]
+    people = [{name: row[name] for name in NAMES} for row in ROWS]
+    people += [
+        {"nom": f"Zylberanti{chr(97 + n)}", "prenom": each.split("|")[0], "ddn": each.split("|")[1]}
+        for n, each in enumerate(new)
+    ]
+    content = {"mimeType": "application/json", "encoding": "base64", "text": base64_of(people)}
+    entry = {
+        "request": {"method": "GET", "url": "https://a.example.org/p"},
+        "response": {"status": 200, "content": content},
+    }
+    found = examine(examiner, json.dumps({"log": {"entries": [entry]}}).encode())
+    assert (found.records, found.members) == (80, ())
+    assert found.lineage is not None
+    assert (found.lineage.verdict, found.lineage.known, found.lineage.new) == ("superset", 60, 20)
 
 
 TITLES = (

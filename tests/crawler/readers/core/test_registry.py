@@ -16,7 +16,7 @@ FORMATS = {
     "7z", "access", "ar", "aria", "myisam", "dbase_memo", "pickle", "sylk", "gnumeric", "fods", "arrow", "avro", "base32", "base64", "base85", "brotli", "bson", "bzip2", "chat", "dicom_text", "fixed_width", "dbase", "dicom", "hprim", "icalendar", "innodb", "mysql_binlog", "postgres_table", "ldif",
     "msgpack", "cbor", "php_serialized", "plist", "cab", "compress", "cpio", "delimited", "docx", "eml",
     "fhir", "file_list", "gzip", "hex_dump", "hl7", "html", "iso9660", "json", "json_lines", "json_string", "lha", "lz4", "lzip", "lzma", "mbox",
-    "ods", "odt", "ole", "orc", "parquet", "pdf", "pg_archive", "picture", "pst", "pptx", "quoted_printable", "rar", "redis", "rtf", "sas", "sas_transport", "spss", "spss_portable", "stata", "sql_dump", "statement_log", "edi", "gedcom", "influx", "line_records", "wiki_table", "sqlite", "tar",
+    "ods", "odt", "ole", "orc", "parquet", "pdf", "pg_archive", "picture", "pst", "pptx", "quoted_printable", "rar", "redis", "rtf", "sas", "sas_transport", "spss", "spss_portable", "stata", "sql_dump", "statement_log", "edi", "gedcom", "influx", "line_records", "wiki_table", "dif", "path_lines", "program_values", "r_values", "turtle", "sqlite", "tar",
     "text", "unknown", "utf_32", "uuencoded", "vcard", "xar", "xlsx", "xml", "xz", "yenc", "zip", "zstd",
 }  # fmt: skip
 
