@@ -64,8 +64,11 @@ class DaskCluster:
                 self.address = json.loads(about.read_text())["address"]
             time.sleep(0.05)
 
-    def start_worker(self, fault: str = "", threads: int = 1) -> str:
-        """Start a worker, with a fault of `faulty_worker`; returns its name. It is not waited for."""
+    def start_worker(self, fault: str = "", threads: int = 1, processor: int | None = None) -> str:
+        """Start a worker, with a fault of `faulty_worker`; returns its name. It is not waited for.
+
+        With a `processor` it runs on that one alone, with all that it starts.
+        """
         self._started += 1
         name = f"{fault or 'honest'}-{self._started}"
         more = ["--preload", str(FAULTS)] if fault else []
@@ -74,6 +77,8 @@ class DaskCluster:
             "--name", name, "--local-directory", str(self.folder / name), "--death-timeout", str(_SECONDS), *more,
             fault=fault,
         )  # fmt: skip
+        if processor is not None:
+            os.sched_setaffinity(self.workers[name].pid, {processor})
         return name
 
     def kill(self, name: str) -> None:
