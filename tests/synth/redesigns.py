@@ -153,9 +153,82 @@ def other_charset(page: bytes, _: random.Random) -> bytes:
     return text.encode("cp1251", "replace")
 
 
+def maintenance(_: bytes, draw: random.Random) -> bytes:
+    """The site is down, and says so with status 200."""
+    return draw.choice(
+        [
+            _page("Maintenance", "<h1>We'll be back soon</h1><p>The board is closed for maintenance.</p>"),
+            _page("Board offline", "<p>Sorry, this board is currently unavailable.</p><a href=/admin>admin</a>"),
+            _page("Database error", "<h1>Database error</h1><p>Too many connections (1040)</p>"),
+            _page("Error", "<pre>Fatal error: Uncaught PDOException in /var/www/lib/db.php:31</pre>"),
+        ]
+    )
+
+
+def moved_away(_: bytes, draw: random.Random) -> bytes:
+    """A notice in place of the site: it moved, was suspended by its host, or asks visitors something first."""
+    return draw.choice(
+        [
+            _page("We moved", "<p>Our new address is <a href=http://new.example/>new.example</a>. Bookmark it.</p>"),
+            _page("Account Suspended", "<h1>Account Suspended</h1><p>Contact your hosting provider.</p>"),
+            _page("Are you 18?", "<p>You must be 18 to enter.</p><a href=/?ok=1>Enter</a> <a href=/leave>Leave</a>"),
+            _page("Exit scam", "<h1>Goodbye</h1><p>It was fun. All your funds are gone.</p><a href=/pgp.txt>PGP</a>"),
+            b"<html><head><meta http-equiv=refresh content='5;url=/wait'></head><body>Please wait in line</body></html>",
+        ]
+    )
+
+
+def scripted_links(page: bytes, draw: random.Random) -> bytes:
+    """Links are opened by scripts: addresses and numbers of posts are gone from the page."""
+    tree = _tree(page)
+    target = draw.choice(["#", "javascript:void(0)", ""])
+    for each in tree.iter():
+        if not isinstance(each.tag, str):
+            continue
+        for name in [name for name, value in each.attrib.items() if name != "class" and re.search(r"\d", value)]:
+            del each.attrib[name]
+        if each.get("href"):
+            each.set("href", target)
+    return _bytes(tree)
+
+
+def _rows(tree) -> list:
+    """The elements of one kind beside each other that have links, and most of the text of the page together."""
+    groups: dict[tuple[object, str], list] = {}
+    for each in tree.iter("tr", "li", "article", "section", "div", "dl"):
+        if each.find(".//a") is not None:
+            groups.setdefault((each.getparent(), str(each.tag)), []).append(each)
+    return max(groups.values(), key=lambda rows: sum(len(row.text_content()) for row in rows) * (len(rows) > 5))
+
+
+def hidden_titles(page: bytes, draw: random.Random) -> bytes:
+    """Rows stay as they are, and guests see the same words in place of all texts of them."""
+    tree, words = _tree(page), draw.choice(["[hidden]", "Log in to see this", "•••"])
+    for row in _rows(tree):
+        for each in row.iter():
+            if isinstance(each.tag, str) and (each.text or "").strip() and not re.fullmatch(r"[\d\s.,]+", each.text):
+                each.text = words
+    return _bytes(tree)
+
+
+def few_rows(page: bytes, _: random.Random) -> bytes:
+    """Guests see the first two rows alone."""
+    tree = _tree(page)
+    for row in _rows(tree)[2:]:
+        row.drop_tree()
+    return _bytes(tree)
+
+
+def cut(page: bytes, draw: random.Random) -> bytes:
+    """The template breaks in the middle of the first row."""
+    body = page.lower().find(b"<body")
+    return page[: body + draw.randrange(20, 120)] + b"\n<b>Warning</b>: Undefined variable $row in list.tpl"
+
+
 REDESIGNS: dict[str, Redesign] = {
     each.__name__: each
     for each in (
-        renamed_classes, renamed_parts, wrapped, reordered, login, empty, captcha, seized, default_page, other_charset,
+        renamed_classes, renamed_parts, wrapped, reordered, login, empty, captcha, seized, default_page, other_charset, maintenance,
+        moved_away, scripted_links, hidden_titles, few_rows, cut,
     )
 }  # fmt: skip

@@ -45,6 +45,12 @@ SAMPLES = Path(__file__).parents[2] / "samples" / "platforms"
 NOISY = ("mybb", "phpbb", "spirit", "leak_cards")
 SAVED = sorted(path.parent.name for path in SAMPLES.glob("*/listing.html"))
 EARLIER, ROWS = 2, 12
+# What happens to sites without a redesign: a notice above the rows, other decoration, a footer.
+ORDINARY = {
+    4: lambda page: page.replace(b"<body>", b"<body class=xmas><div class=notice><h2>Happy new year</h2><p>New rules.</p></div>"),
+    7: lambda page: page.replace(b"</head>", b"<link rel=stylesheet href=/css/v2.css><script src=/snow.js></script></head>"),
+    10: lambda page: page.replace(b"</body>", b"<footer><a href=/onion>Mirror</a><p>Up for 900 days</p></footer></body>"),
+}  # fmt: skip
 UTF_8 = "text/html; charset=utf-8"
 
 
@@ -167,11 +173,17 @@ def test_ordinary_crawls_are_not_taken_for_redesigns(tmp_path):
                 site = make_site(software, 1000 + seed, ROWS)
                 watched = Watched(f"{software}-{seed}", definition_of(software), store)
                 for number in range(26):
+                    if number == 20:
+                        # moderators removed a quarter of the posts
+                        del site.entries[4:7]
                     if number % 3 == 2:
                         # a new post above the others, and the oldest one leaves the page
                         [new] = make_site(software, 9000 + 100 * seed + number, 1).entries
                         site.entries = [replace(new, number=500 + number), *site.entries[:-1]]
-                    found = watched.crawl(site.render(watched.now))
+                    page = site.render(watched.now)
+                    if number % 13 in ORDINARY:
+                        page = ORDINARY[number % 13](page)
+                    found = watched.crawl(page)
                     crawls += 1
                     told += [(software, seed, number, found)] if found else []
     assert crawls >= 500
