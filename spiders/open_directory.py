@@ -31,6 +31,8 @@ from data.sources.definition import Definition
 # "01-Mar-2026 10:00", "2026-03-01 10:00", "2026-Mar-01 10:00:00", then perhaps "1.2M", "123" or "-"
 _TIME = r"\d{2}-[A-Z][a-z]{2}-\d{4} \d{2}:\d{2}(?::\d{2})?|\d{4}-(?:\d{2}|[A-Z][a-z]{2})-\d{2} \d{2}:\d{2}(?::\d{2})?"
 _FACTS = re.compile(rf"(?P<time>{_TIME})?\s*(?P<size>-|\d+(?:\.\d+)?\s?[KMGT]?(?:i?B)?)?(?=\s|$)")
+# Characters that stand for something else in an address; a percent sign does where digits follow.
+_RESERVED = re.compile(r"[#?]|%(?![0-9A-Fa-f]{2})")
 _HEADINGS = re.compile(
     r"index of|directory (?:listing|index)|folder listing|listing (?:for|directory)|listing:|files within",
     re.IGNORECASE,
@@ -202,10 +204,17 @@ def _from_html(page: Page, text: str) -> Iterator[DirectoryEntry]:
         # links that sort the list are queries on the folder itself; following them would never end
         if not href or href.startswith(("?", "#")):
             continue
-        for entry in _entry(page, href, None, *_facts(anchor)):
+        for entry in _entry(page, _encoded(href, anchor), None, *_facts(anchor)):
             if entry.url not in seen:
                 seen.add(entry.url)
                 yield entry
+
+
+def _encoded(href: str, anchor: Any) -> str:
+    """The address of a link, whose name is encoded if the server wrote it as it is: `serve` does so with "#", "?" and "%"."""
+    folder, slash, name = href.rpartition("/")
+    shown = "".join(anchor.itertext()).strip()
+    return f"{folder}{slash}{quote(name)}" if name == shown and _RESERVED.search(name) else href
 
 
 def _facts(anchor: Any) -> tuple[str, str]:
