@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 
@@ -83,6 +84,8 @@ def _fraction(means: F64, least: int) -> F64:
 CONFIDENCE = 0.95
 
 
+# small samples have the same few counts again and again, and bounds take 2 ms
+@lru_cache(maxsize=4096)
 def share_bounds(sighted: int, tagged: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
     """Exact two-sided confidence bounds for a share, of which a random draw is known.
 

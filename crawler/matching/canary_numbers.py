@@ -101,8 +101,13 @@ class CanaryNumbers:
 
     def any_planted(self, numbers: I64) -> bool:
         """Whether any of some canaries is planted."""
-        planted = np.array([bool(bundle.get("planted", False)) for bundle in self.owners.bundles()], np.bool_)
+        planted = self._is_planted
         return bool(planted.any() and planted[(self.codes(numbers) >> np.uint64(32)).astype(np.int64)].any())
+
+    @cached_property
+    def _is_planted(self) -> Bools:
+        """Whether the canaries of each bundle are planted, by its number."""
+        return np.array([bool(bundle.get("planted", False)) for bundle in self.owners.bundles()], np.bool_)
 
     def bundle_of(self, bundle: int) -> str:
         """The id of a bundle, given by its number."""

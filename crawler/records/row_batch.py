@@ -188,7 +188,9 @@ class RowBatch:
     def line_of(self, row: int) -> MatchedLine:
         """A row as a line of text, with the rows before and after it; each cut to the bounds of evidence."""
         rows = [each for each in (row - 1, row, row + 1) if 0 <= each < len(self)]
-        lines = [self.take(np.array([each])).lines().rstrip(b"\n") for each in rows]
+        # each column is put together once for all three of them
+        cells = [column.to_list() for column in self.take(np.array(rows)).columns]
+        lines = [b" ; ".join(line).rstrip(b"\n") for line in zip(*cells, strict=True)]
         at = rows.index(row)
         before, after = b"".join(lines[:at]), b"".join(lines[at + 1 :])
         return MatchedLine(before[-MAX_BESIDE:], lines[at][:MAX_LINE], after[:MAX_BESIDE])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -222,7 +222,7 @@ class Watchlist:
         """The id of a bundle, given by its number."""
         return str(self._manifest.bundles[bundle]["id"])
 
-    @property
+    @cached_property
     def has_tokens(self) -> bool:
         """Whether any active canary is a planted string."""
         return any(bundle["kinds"].get(Kind.TOKEN.word) for bundle in self._manifest.bundles if not bundle["retired"])

@@ -33,3 +33,9 @@ def test_the_bounds_hold_the_true_share_for_clients_with_few_records(out):
     drawn = np.random.default_rng(7).hypergeometric(out, 2000 - out, 100, size=2000)
     inside = [low <= out / 2000 <= high for low, high in (share_bounds(int(k), 100) for k in drawn)]
     assert sum(inside) / len(inside) >= 0.95
+
+
+def test_the_bounds_of_counts_that_come_again_are_not_computed_again():
+    share_bounds.cache_clear()
+    assert share_bounds(3, 17, 0.95) == share_bounds(3, 17, 0.95) != share_bounds(3, 17, 0.99)
+    assert share_bounds.cache_info().misses == 2

@@ -62,6 +62,16 @@ def test_only_values_on_the_watch_list_are_confirmed(numbers):
     assert len(found(numbers)) == 0
 
 
+def test_what_all_bundles_say_is_asked_once_and_not_for_each_sample(numbers, monkeypatch):
+    """1,500 practices are as many bundles, and small samples come by the thousand."""
+    asked, bundles = [], numbers.owners.bundles
+    monkeypatch.setattr(numbers.owners, "bundles", lambda: asked.append(1) or bundles())
+    assert not any(numbers.any_planted(np.array([at])) for at in (0, 1, 0, 1))
+    assert len(asked) == 1
+    assert not numbers.owners.has_tokens
+    assert "has_tokens" in vars(numbers.owners)
+
+
 def test_candidates_are_ordered_by_their_tags_and_those_that_are_known_left_out():
     tags = np.random.default_rng(3).integers(1, 2**64, 1000, np.uint64)
     order = order_by_tag(tags)

@@ -15,6 +15,7 @@ from crawler.records.column_roles import looks_like_header, plan_columns_of_rows
 from crawler.records.record_keys import tag_rows
 from crawler.records.row_batch import RowBatch
 from crawler.records.row_readings import split_name
+from data.arrays.packed import Packed
 from data.errors import WireError
 from data.hashing.tags import RECORD_KINDS, VALUE_KINDS, probe_tag
 from tests.synth.people import HEADERS, people, row
@@ -222,3 +223,15 @@ def test_cells_that_lie_row_by_row_are_read_as_columns():
     assert cells(batch.drop(1)) == cells(batch.take(np.array([1]))) == [["", "b"]]
     with pytest.raises(WireError):
         RowBatch.from_cells(payload[:-1])
+
+
+def test_each_column_is_put_together_once_for_a_row_and_its_neighbours(monkeypatch):
+    made = []
+    from_cells = Packed.from_cells
+    monkeypatch.setattr(Packed, "from_cells", lambda *given: made.append(given) or from_cells(*given))
+    batch = RowBatch.from_cells(
+        struct.pack("<II12I", 3, 2, 0, 2, 5, 7, 9, 11, 1, 4, 6, 8, 10, 12) + "a;é\nb;c\nd;e\n".encode()
+    )
+    line = batch.line_of(1)
+    assert (line.before, line.line, line.after) == ("a ; é".encode(), b"b ; c", b"d ; e")
+    assert len(made) == 2
