@@ -18,8 +18,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from data.sources.definition import Definition
-from data.store.sources import RECENT, USUAL, Pace, averaged
-from scheduler.daemon.intervals import interval_of, request_price
+from data.store.sources import RECENT, USUAL, Pace, averaged, in_surge
+from scheduler.daemon.intervals import Price, interval_of, request_price
 
 ROWS = 25
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -68,11 +68,11 @@ def simulate(posts: list[np.ndarray], days: float, every: timedelta, policy: str
     definitions = [
         Definition(name=f"s{at}", platform="feed", url="https://s.example/feed", every=every) for at in range(number)
     ]
-    averages = [[0.0, 0.0, 0.0, 0.0] for _ in range(number)]
+    averages = [[0.0, 0.0, 0.0, 0.0, 0.0] for _ in range(number)]
     last, position, paces = [0.0] * number, [0] * number, dict[str, Pace]()
     waits: list[np.ndarray] = []
     visits = missed = 0
-    price: float | None = None
+    price: Price | None = None
     reckoned = 0.0
     interval = every / timedelta(days=1)
     queue = [(interval * at / number, at) for at in range(number)]
@@ -88,9 +88,11 @@ def simulate(posts: list[np.ndarray], days: float, every: timedelta, policy: str
                 waits.append(now - posts[at][position[at] : end])
         state, passed = averages[at], now - last[at]
         if passed > 0:
+            expected = state[0] / state[1] * passed if state[1] else 0.0
+            state[4], _ = averaged(state[4], state[1], in_surge(min(new, ROWS), expected, last[at]), passed, USUAL)
             state[0], state[1] = averaged(state[0], state[1], min(new, ROWS), passed, USUAL)
             state[2], state[3] = averaged(state[2], state[3], min(new, ROWS), passed, RECENT)
-            paces[f"s{at}"] = Pace(START, now, state[0] / state[1], state[2] / state[3], ROWS)
+            paces[f"s{at}"] = Pace(START, now, state[0] / state[1], state[2] / state[3], ROWS, state[4] / state[1])
         last[at], position[at] = now, end
         if policy == "learned" and now > LEARNING / 3 and now >= reckoned:
             price, reckoned = request_price(definitions, paces), now + PRICE_EVERY

@@ -52,8 +52,8 @@ def prepare(home: Path, world: World, every: float, posts: int, parallel: int) -
             (home / "sources" / f"{name}.yaml").write_text(text)
             at = now - timedelta(seconds=every * dice.random())
             with store.together():
-                put_source(store, complete_definition(parse_source(text, f"{name}.yaml")), at)
                 LeasedCrawl(store, name, now=at).finish(now=at)
+                put_source(store, complete_definition(parse_source(text, f"{name}.yaml")), at)
 
 
 def _tree(pid: int) -> list[int]:

@@ -72,7 +72,8 @@ class Definition(StrictModel):
     fastest: Span | None = None
     """The shortest interval, used if the listing would roll over sooner than `every`. Default: a quarter of it, 1 minute at least."""
     slowest: Span | None = None
-    """The longest interval, used with `daemon.cadence = "learned"` alone. Default: twice `every`."""
+    """The longest interval, used with `daemon.cadence = "learned"` alone. Default: twice `every`; 1.1 times where posts come in
+    surges."""
     weight: Annotated[float, Field(ge=0.01, le=100)] = 1.0
     """With `daemon.cadence = "learned"`: how much more a post of this source matters than one of another source."""
     rate: Annotated[float, BeforeValidator(parse_rate, json_schema_input_type=str | float), Field(gt=0)] | None = None

@@ -321,6 +321,13 @@ def take_links(db: Database) -> None:
     copy_rows(db, "take_link")
 
 
+@_step("0048")
+def surges(db: Database) -> None:
+    """How much of what a source posts comes in surges, averaged as its usual rate."""
+    db.execute("alter table pace add column surged real not null default 0")
+    copy_rows(db, "pace")
+
+
 # What is sealed is authenticated when it is read, and is most of a row.
 SEALED = {"due", "visit", "sealed"}
 

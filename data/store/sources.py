@@ -79,6 +79,17 @@ def averaged(value: float, weight: float, new: int, days: float, span: timedelta
     return value * keep + (1 - keep) * new / days, weight * keep + (1 - keep)
 
 
+# New posts of one visit are a surge if they are at least so many, and so many times what the usual rate lets expect, which is
+# known after so many days.
+SURGE_POSTS, SURGE_TIMES, SURGE_KNOWN_DAYS = 5, 5.0, 1.0
+
+
+def in_surge(new: int, expected: float, observed_days: float) -> int:
+    """How many of the new posts of a visit came in a surge: all or none."""
+    known = observed_days >= SURGE_KNOWN_DAYS
+    return new if known and new >= SURGE_POSTS and new > SURGE_TIMES * expected else 0
+
+
 @dataclass(frozen=True, slots=True)
 class Pace:
     """How fast a source posts.
@@ -86,6 +97,7 @@ class Pace:
     Attributes:
         at: end of the latest crawl that ended well. days: how long the source has been observed.
         usual, recent: new posts a day, over weeks and over hours. rows: of the latest listing that had any.
+        surged: those of the usual ones that came in surges.
     """
 
     at: datetime
@@ -93,6 +105,7 @@ class Pace:
     usual: float
     recent: float
     rows: int
+    surged: float = 0.0
 
 
 class Sources:
@@ -218,13 +231,16 @@ class Sources:
     def note_visit(self, name: str, new: int, rows: int, now: datetime) -> None:
         """Count what a crawl that ended well found; the first one, which finds what was there before, tells no rate."""
         old = self._database.first_row("select * from pace where source = ?", name)
-        row: dict[str, Any] = dict.fromkeys(("days", "posts", "weight", "recent", "recent_weight"), 0.0)
+        row: dict[str, Any] = dict.fromkeys(("days", "posts", "weight", "recent", "recent_weight", "surged"), 0.0)
         row |= {"source": name, "at": stamp(now), "rows": rows}
         if old is not None:
             days = (now - datetime.fromisoformat(old["at"])).total_seconds() / 86400
             # a clock that was set back tells no rate
             row = {**old, "at": stamp(now), "rows": rows or old["rows"]}
             if days > 0:
+                usual = row["posts"] / row["weight"] if row["weight"] else 0.0
+                surge = in_surge(new, usual * days, row["days"])
+                row["surged"], _ = averaged(row["surged"], row["weight"], surge, days, USUAL)
                 row["days"] += days
                 for value, weight, span in (("posts", "weight", USUAL), ("recent", "recent_weight", RECENT)):
                     row[value], row[weight] = averaged(row[value], row[weight], new, days, span)
@@ -240,6 +256,7 @@ class Sources:
                 row["posts"] / row["weight"],
                 row["recent"] / row["recent_weight"],
                 row["rows"],
+                row["surged"] / row["weight"],
             )
             for row in self._database.rows("select * from pace where weight > 0 and recent_weight > 0")
         }

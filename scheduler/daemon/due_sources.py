@@ -15,7 +15,7 @@ from data.sources.definition import Definition
 from data.store.sources import SourceState
 from data.store.store import Store
 from scheduler.daemon.cadence import next_crawl_at
-from scheduler.daemon.intervals import interval_of, request_price
+from scheduler.daemon.intervals import Price, interval_of, request_price
 
 # How often the learned cadence reckons the price of a request anew, and looks which sources incidents name.
 PRICE_SECONDS = 600.0
@@ -30,7 +30,7 @@ class DueSources:
         self._home = home
         self._tied: frozenset[str] = frozenset()
         # the price, and when it was reckoned (monotonic)
-        self._price: tuple[float, float] | None = None
+        self._price: tuple[Price, float] | None = None
         # source -> what decided when it is due, and the result
         self._known: dict[str, tuple[tuple[object, ...], datetime]] = {}
         self._rest_until = 0.0
@@ -91,7 +91,7 @@ class DueSources:
             if known[1] <= now:
                 yield definition
 
-    def _price_of_requests(self, settings: Settings, sources: Mapping[str, Definition], store: Store) -> float | None:
+    def _price_of_requests(self, settings: Settings, sources: Mapping[str, Definition], store: Store) -> Price | None:
         if settings.daemon.cadence != "learned":
             return None
         if self._price is None or time.monotonic() > self._price[1] + PRICE_SECONDS:

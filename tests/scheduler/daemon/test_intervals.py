@@ -17,7 +17,7 @@ from data.sources.definition import Definition
 from data.store.sources import Pace
 from data.store.store import Store
 from scheduler.daemon.due_sources import DueSources
-from scheduler.daemon.intervals import bounds, interval_of, request_price
+from scheduler.daemon.intervals import SLOWEST, SLOWEST_OF_SURGES, Price, bounds, interval_of, request_price
 from scheduler.daemon.watch_state import tied_if_learned, watched_sources
 from tests.leased_crawl import LeasedCrawl
 
@@ -43,7 +43,7 @@ def test_a_listing_is_read_before_half_of_it_has_rolled_off_but_no_more_often_th
 
 
 def test_without_a_known_pace_or_length_the_file_decides():
-    assert interval_of(source(), None, 3.0) == HOUR
+    assert interval_of(source(), None, Price(3.0)) == HOUR
     assert interval_of(source(), pace(1e6, rows=0)) == HOUR
     assert interval_of(source(every=2 * MINUTE), pace(1e9)) == MINUTE, "no more often than once a minute by itself"
 
@@ -115,6 +115,25 @@ def test_a_source_that_an_incident_names_matters_more_to_the_daemon_and_to_statu
     named, other = ({each["name"]: each["next_due"] for each in shown}[name] for name in ("named", "other"))
     assert named < now < other
     assert tied_if_learned(Home(tmp_path), Settings()) is None
+
+
+def test_where_posts_come_in_surges_a_quiet_source_is_left_alone_for_less_long(tmp_path):
+    """The store counts what came at once: ten posts where the usual rate let expect none, but not those of a busy source."""
+    now = datetime.now(UTC)
+    with contextlib.closing(Store.open(tmp_path / "tocsin.db")) as store:
+        for day in range(20):
+            for name, new in (("steady", 24), ("sudden", 24 * (day == 15))):
+                store.sources.note_visit(name, new, 25, now + timedelta(days=day))
+        paces = store.sources.paces()
+    assert paces["steady"].surged < 0.1 * paces["steady"].usual
+    assert paces["sudden"].surged == pytest.approx(paces["sudden"].usual)
+    definitions = [source("steady"), source("sudden"), source("quiet")]
+    for name, slowest in (("steady", SLOWEST), ("sudden", SLOWEST_OF_SURGES)):
+        known = {name: paces[name], "quiet": pace(0)}
+        price = request_price(definitions, known)
+        assert price.slowest == pytest.approx(slowest, abs=0.1), name
+        assert interval_of(definitions[2], known["quiet"], price) <= price.slowest * HOUR
+    assert interval_of(source(slowest=3 * HOUR), pace(0), Price(1e6, 1.1)) == 3 * HOUR, "its file decides"
 
 
 @pytest.mark.slow
