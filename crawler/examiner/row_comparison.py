@@ -26,6 +26,7 @@ from data.releases.known_releases import KnownReleases
 from data.releases.people import rows_with_key
 
 _NAME_DOB = RECORD_KINDS.index(Kind.NAME_DOB)
+_NIR_DOB = RECORD_KINDS.index(Kind.NIR_DOB)
 # keys that contain the first name alone, and keys that are the same if the names are turned round
 _FIRST = [RECORD_KINDS.index(kind) for kind in (Kind.NIR_FIRST, Kind.EMAIL_FIRST, Kind.PHONE_FIRST)]
 # bytes of ASCII that are no letter, and bytes of other letters
@@ -47,6 +48,7 @@ class ComparedRows:
         doubtful: rows of people who may be known all the same: only a number with a surname ties them to a release whose
             names are turned round, or they have no key but one that is made of a placeholder.
         relatives: rows of people whom only a number with a surname ties to a release, whatever else they have.
+        twins: people with another name than the known person with their number and birth date, which is not their number.
     """
 
     found: FoundPlaceholders
@@ -54,6 +56,7 @@ class ComparedRows:
     held: Bools
     doubtful: int = 0
     relatives: int = 0
+    twins: int = 0
 
     def take(self, rows: I64, keys: U64, held: Bools) -> None:
         """Let other keys of some rows count where the releases hold more of them, or where a row had none."""
@@ -82,6 +85,7 @@ class RowComparison:
             self._turn_names(tagged, compared)
         for batch, tags, each in zip(batches, tagged, compared, strict=True):
             self._look_up_variants(plan, batch, tags, each)
+            each.twins = _count_perhaps_twins(tags, each)
         return compared
 
     def _compare_readings(self, tags: RowTags) -> ComparedRows:
@@ -177,6 +181,26 @@ def variant_keys(probe_key: bytes, plan: ColumnPlan, batch: RowBatch, tags: RowT
     inputs = [pair + b"\x1f" + date for pair, date in zip(pairs, dates.to_list(), strict=True)]
     made = probe_tags(probe_key, Kind.NAME_DOB, Packed.of(inputs))
     return rows[owners], made
+
+
+def _count_perhaps_twins(tags: RowTags, compared: ComparedRows) -> int:
+    """People who may be the unknown twin of a known child: only the number of a parent with their birth date is known.
+
+    Their whole name and their first name are not. The number is a parent's if it begins with another year or month of
+    birth than theirs: of a number of their own it is the first name that differs.
+    """
+    forms, held, keys = tags.inputs.forms, compared.held, compared.keys
+    if not {"nir", "dob"} <= forms.keys():
+        return 0
+    other = held[:, _NIR_DOB] & ~held[:, _NAME_DOB] & (keys[:, _NAME_DOB] != 0)
+    other &= ~held[:, _FIRST].any(axis=1)
+    rows = np.flatnonzero(other)
+    numbers, dates = forms["nir"].take(rows).to_list(), forms["dob"].take(rows).to_list()
+    is_parents = [
+        number[1:5] != date[:4] and b"01" <= number[3:5] <= b"12" for number, date in zip(numbers, dates, strict=True)
+    ]
+    # visits of one person count once
+    return len(np.unique(keys[rows[is_parents], _NAME_DOB]))
 
 
 def _with_byte(column: Packed, wanted: Bools) -> Bools:

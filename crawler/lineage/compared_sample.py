@@ -63,6 +63,7 @@ class ComparedSample:
         bare_rows: further rows in which a name or a value stands that identifies nobody by itself.
         doubtful_rows: rows that no release knows for certain, but that may be of known people.
         rows_of_relatives: rows that share nothing but a number and a surname with a release.
+        perhaps_twins: people known by the number of a parent and their birth date alone, under another name.
         repeated_rows: rows that are not in `keys` because they equal a row that is.
         evidence: what tells whose breach the sample is from, apart from its people.
         part: set if `keys` holds only a part of the sample. The lineage is still that of the whole sample.
@@ -78,6 +79,7 @@ class ComparedSample:
     bare_rows: int = 0
     doubtful_rows: int = 0
     rows_of_relatives: int = 0
+    perhaps_twins: int = 0
     repeated_rows: int = 0
     part: SampledPart | None = None
     evidence: OriginEvidence = NO_EVIDENCE

@@ -236,6 +236,11 @@ def _notes(m: Measurement, errors: TypingErrors, releases: KnownReleases) -> lis
         notes.append(
             f"interval: {people.bare_rows} rows hold one name or value that identifies nobody: they may be of further people"
         )
+    if people.perhaps_twins:
+        notes.append(
+            f"interval: {people.perhaps_twins} known people have the number of a parent and the birth date of a known child, and "
+            "another name: they may be its twins"
+        )
     if people.repeated:
         notes.append(
             f"interval: {people.repeated} unmatched people share a key with another one and differ in a number: they may "
@@ -315,7 +320,7 @@ def _interval(m: Measurement, errors: TypingErrors, *, is_put_together: bool) ->
         low = 0
     # a repeated row of a known person may belong to a new person who shares the key
     room = people.known + people.rows - people.total if people.known else 0
-    hidden_among_known = min(room, people.perhaps_new + hidden.upper_bound())
+    hidden_among_known = min(room, people.perhaps_new + people.perhaps_twins + hidden.upper_bound())
     high = min(people.rows, people.new + hidden_among_known + people.hidden_behind_rows) - errors.at_least
     return low, max(low, high - errors.edited) + people.unkeyed_rows + people.bare_rows
 

@@ -58,6 +58,8 @@ class PeopleCounts:
         bare_rows: further rows, in which a name or a value stands that identifies nobody by itself.
         doubtful: at most so many unmatched people may be known people whom only a weak sign ties to a release.
         relatives: so many unmatched people share a number and a surname with a release, and differ in the rest.
+        perhaps_twins: so many known people share the number of a parent and a birth date with a known child, and have another
+            name: it has changed, or they are its twins.
         total: distinct people.
         known: people of whom a release holds a key, without the lookalikes.
         incomparable: unmatched people all of whose keys are of kinds that the releases do not hold, or that differ for
@@ -80,6 +82,7 @@ class PeopleCounts:
     bare_rows: int
     doubtful: int
     relatives: int
+    perhaps_twins: int
     total: int
     known: int
     incomparable: int
@@ -220,6 +223,7 @@ def measure(sample: ComparedSample, releases: KnownReleases) -> Measurement:
             bare_rows=sample.bare_rows,
             doubtful=doubtful,
             relatives=min(total - known, sample.rows_of_relatives),
+            perhaps_twins=min(known, sample.perhaps_twins),
             total=total,
             known=known - weakly.lookalikes,
             incomparable=round(int(incomparable.sum()) * keys.weights.new),

@@ -56,6 +56,7 @@ class SampleRecords:
         bare_rows: rows of tables with record keys in which a name or a value stands that identifies nobody by itself.
         doubtful_rows: rows that no release knows for certain, but that may be of known people all the same.
         rows_of_relatives: rows that share nothing but a number and a surname with a release.
+        perhaps_twins: people known by the number of a parent and their birth date alone, under another name.
     """
 
     def __init__(self, releases: KnownReleases, max_rows: int | None) -> None:
@@ -80,7 +81,7 @@ class SampleRecords:
         self.unkeyed_rows = self.listed_rows = self.named_rows = self.bare_rows = self.doubtful_rows = (
             self.rows_of_relatives
         ) = 0
-        self._repeated_rows = 0
+        self.perhaps_twins = self._repeated_rows = 0
         self._made_room = False
         # how many rows drop out of the draw after each number of halvings; repeated rows count as often as they came
         self._rows_by_halvings = np.zeros(_HALVINGS, np.int64)
@@ -140,6 +141,7 @@ class SampleRecords:
             "unkeyed": self.unkeyed_rows,
             "doubtful": self.doubtful_rows,
             "relatives": self.rows_of_relatives,
+            "twins": self.perhaps_twins,
         }
 
     def add_state(self, state: Mapping[str, Any]) -> None:
@@ -151,6 +153,7 @@ class SampleRecords:
         self.unkeyed_rows += state["unkeyed"]
         self.doubtful_rows += state["doubtful"]
         self.rows_of_relatives += state["relatives"]
+        self.perhaps_twins += state["twins"]
 
     def lineage(
         self,
@@ -196,6 +199,7 @@ class SampleRecords:
             bare_rows=self.bare_rows,
             doubtful_rows=self.doubtful_rows,
             rows_of_relatives=self.rows_of_relatives,
+            perhaps_twins=self.perhaps_twins,
             repeated_rows=self._repeated_rows if part is None else 0,
             part=part,
             evidence=evidence,

@@ -74,6 +74,14 @@ def decide_verdict(
             f"{unread} of {unread + read} rows gave no record key: they may be of new people, so the verdict '{verdict}' on "
             "the others is not that on the sample"
         )
+    twins = m.people.perhaps_twins
+    # where all first names are others, those of children are a part of them
+    is_open = twins > MAX_UNREAD_SHARE * m.people.total and ("first" not in m.replaced or 2 * twins > m.people.total)
+    if is_open and verdict in _SAYS_NOTHING_NEW:
+        return "undecided", (
+            f"{twins} people have the birth date of a known child and the number of its parent, and another name: they are its "
+            "twins, or the first names differ from those in the release"
+        )
     return verdict, reason
 
 

@@ -357,6 +357,24 @@ def test_people_in_two_tables_of_one_archive_are_not_counted_twice_in_the_lower_
     assert 240 <= found.interval[0] <= 300 <= found.interval[1], found
 
 
+@pytest.mark.parametrize(
+    ("twins", "known", "verdict"), [(5, 400, "subset"), (60, 400, "undecided"), (60, 0, "undecided")]
+)
+def test_the_unknown_twin_of_a_known_child_may_be_new(town, twins, known, verdict):
+    # on the number of a parent nothing but the name tells twins from each other
+    children = [each for each in town.known if each.is_child and each.nir][:twins]
+    assert len(children) == twins
+    new = [replace(each, first=f"Quitterie-{each.first}", number=-each.number) for each in children]
+    found = town.judge(town.known[:known] + new)
+    assert found.verdict == verdict, found
+    assert 0.9 * twins <= found.interval[1] <= 1.1 * twins + 5, found
+    # the same first names in the numbers' own people are names that changed
+    adults = [
+        replace(each, first=f"Quitterie-{each.first}") for each in town.known[:100] if not each.is_child and each.nir
+    ]
+    assert town.judge(adults).interval[1] <= 5
+
+
 def test_people_in_three_tables_are_no_whole_release(town):
     # 400 of 1,200 known people stand in three tables, and are 400
     rows = [each.row() for each in town.known[:400] + town.others[:400]]
