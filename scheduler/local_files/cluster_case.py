@@ -98,13 +98,12 @@ class ClusterCase:
         if asked:
             answers = self._client.run(order, *arguments, workers=asked, on_error="return")
         for worker, said in answers.items():
-            if isinstance(said, ImportError | AttributeError):
-                self.refuse(worker, "it has no Tocsin, or another version of it")
-            elif isinstance(said, OSError):
+            if isinstance(said, OSError):
                 # the connection broke: the worker is no more, or is asked again
                 self._opened.discard(worker)
             elif isinstance(said, Exception):
-                self.refuse(worker, f"it does not obey ({type(said).__name__})")
+                # orders return what goes wrong in them; Dask gives most of what it cannot load as a plain Exception
+                self.refuse(worker, "it does not obey; is this version of Tocsin installed there?")
             else:
                 yield worker, said
 

@@ -94,7 +94,6 @@ class Crowd:
         self._looked = 0.0
         # since when there are no workers
         self._alone: float | None = None
-        self._had_workers = False
         self._lies: Counter[str] = Counter()
         self._failures: Counter[str] = Counter()
         self._lost_cases: Counter[str] = Counter()
@@ -159,7 +158,7 @@ class Crowd:
         """Learn which workers there are, and open the case in new ones.
 
         Raises:
-            ExamineError: there were none for longer than the patience, or none that can be used.
+            ExamineError: for longer than the patience there were none that can be used.
         """
         if monotonic() - self._looked < _LOOK_EVERY:
             return
@@ -176,19 +175,14 @@ class Crowd:
         self._looked = monotonic()
         why = f"the cluster has no worker{' that can be used' if found else 's'}"
         if self._threads:
-            self._had_workers = True
             if self._alone is not None:
                 self._alone = None
                 self._report("note: the cluster has workers again")
-        elif found and not self._had_workers:
-            # nothing says that there will be others
-            said = next(iter(self._case.set_aside.values()), "")
-            raise ExamineError(f"{why}{said and ': '}{said}", hint=f"mend its workers or start others, and {_GO_ON}")
         elif self._alone is None:
             self._alone = self._looked
             self._report(f"note: {why}; waiting for some, at most {self._patience}")
         elif self._looked - self._alone > self._patience.total_seconds():
-            raise ExamineError(why, hint=f"start some, and {_GO_ON}")
+            raise ExamineError(why, hint=f"start workers, and {_GO_ON}")
 
     def _release_stranded(self, running: Mapping[str, tuple[_Job, Future[bytes]]]) -> None:
         """Take back pieces that may only be examined by workers that have ended: Dask waits for these for ever."""

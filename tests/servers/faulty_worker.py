@@ -3,6 +3,7 @@
 - `forger` changes a byte of each result; `blind` seals results without the planted person that must be found;
 - `other_list` compares with a watch-list of its own; `breaks_files` damages a file of the case that it received;
 - `fails` says of each piece that it cannot be examined; `forgets` says of each that it has not the case;
+- `no_tocsin` cannot import what is asked of it;
 - `poison-N` ends when it is to examine chunk N.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -28,7 +30,12 @@ _keys: dict[str, str] = {}
 def dask_setup(worker: Any) -> None:
     """Take the place of what a worker does for us."""
     fault = os.environ["CLUSTER_FAULT"]
-    if fault.startswith("poison-"):
+    if fault == "no_tocsin":
+        for name in [name for name in sys.modules if name.partition(".")[0] == "scheduler"]:
+            del sys.modules[name]
+        # what Python does then is what it does where there is no such package
+        sys.modules["scheduler"] = None  # type: ignore[assignment]
+    elif fault.startswith("poison-"):
         cluster_worker.examine_piece = _poisoned(int(fault.removeprefix("poison-")))
     elif fault == "breaks_files":
         cluster_worker.receive_file = _breaks

@@ -25,7 +25,7 @@ from tests.scheduler.cli.test_scan import CROWD, make_home
 from tests.servers.dask_cluster import DaskCluster
 from tests.synth.people import people, to_csv
 
-LIARS = ("forger", "blind", "other_list", "breaks_files", "fails", "forgets")
+LIARS = ("forger", "blind", "other_list", "breaks_files", "fails", "forgets", "no_tocsin")
 SHARES = (0.25, 0.5, 0.75)
 _SECONDS = 900
 
