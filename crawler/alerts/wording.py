@@ -287,6 +287,9 @@ class _Fields:
         reason, code = str(facts.get("reason", "")), str(facts.get("code", ""))
         if facts.get("trial"):
             return self.phrases("reason.trial")
+        if "samples" in facts and "codes" in facts:
+            # the same in words is what was not examined
+            return ""
         if self.phrases.language == "en" or not reason or f"problem.{code}" not in self.phrases.catalogue:
             return reason
         return self.phrases("reason.coded", said=problem_text(code, self.phrases), reason=reason)
@@ -310,10 +313,10 @@ class _Fields:
         """What was not examined: it stands before the numbers of clients, which are then the least there are."""
         facts, phrases = event.facts, self.phrases
         codes = facts.get("codes", {})
-        reasons = [problem_text(code, phrases) for code in facts.get("problems", ())] or [
+        reasons = [
             f"{problem_text(code, phrases)} ({phrases.number(codes[code])})"
             for code in sorted(codes, key=lambda code: (-codes[code], code))
-        ]
+        ] or [problem_text(code, phrases) for code in facts.get("problems", ())]
         more = phrases("and_more", n=len(reasons) - MAX_LINES) if reasons[MAX_LINES:] else ""
         shown = phrases("semicolon").join(reasons[:MAX_LINES]) + more
         if event.kind is EventKind.UNEXAMINED:

@@ -136,7 +136,7 @@ def export(home: Home, finding: str, out: Path) -> None:
     metavar="FILE",
     help="The team's private key, `evidence.key`. Bring it only to a machine where it may be.",
 )
-@click.option("--address", is_flag=True, help="Print the address of the post alone.")
+@click.option("--address", is_flag=True, help="Print the address of the post alone, or of each post.")
 @click.option("--screenshot", is_flag=True, help="Print the picture of the page alone, a JPEG file.")
 @pass_home
 def open_(home: Home, finding: str, key: Path, address: bool, screenshot: bool) -> None:
@@ -173,7 +173,11 @@ def open_(home: Home, finding: str, key: Path, address: bool, screenshot: bool) 
         return
     if picture:
         received["screenshot"] = f"{len(base64.b64decode(picture))} bytes: print it with --screenshot"
-    click.echo(printable(proof["url"]) if address else orjson.dumps(proof, option=orjson.OPT_INDENT_2).decode())
+    if address:
+        for post in proof.get("posts") or [proof]:
+            click.echo(printable(post["url"]))
+    else:
+        click.echo(orjson.dumps(proof, option=orjson.OPT_INDENT_2).decode())
 
 
 @evidence.command()

@@ -134,22 +134,23 @@ class CrawlEnd:
                 listed = ", ".join(f"{code} {count}" for code, count in sorted(codes.items()) if count)
                 facts = {
                     "problems": sorted(code for code, count in codes.items() if count),
+                    "codes": {code: count for code, count in codes.items() if count},
                     "samples": number,
                     "reason": f"{number} parts of posts were not read ({listed})",
                     "hosts": self._tally.hosts if severity is Severity.WARNING else {},
                 }
-                events.append(
-                    build_event(
-                        EventKind.UNEXAMINED,
-                        now,
-                        self._crawl.id,
-                        severity.value,
-                        severity=severity,
-                        source=self._crawl.source,
-                        incident=self._crawl.incident_id,
-                        facts=facts,
-                    )
+                event = build_event(
+                    EventKind.UNEXAMINED,
+                    now,
+                    self._crawl.id,
+                    severity.value,
+                    severity=severity,
+                    source=self._crawl.source,
+                    incident=self._crawl.incident_id,
+                    facts=facts,
                 )
+                rings = severity is Severity.WARNING
+                events.append(self._crawl.with_addresses(event, self._tally.unread, now) if rings else event)
         return events
 
     def _event_of_linked_files(self, now: datetime) -> list[Event]:
@@ -189,17 +190,13 @@ class CrawlEnd:
             incident=crawl.incident_id,
             facts={"subject": state.subject, **state.facts},
         )
-        if state.kind in _WITH_PAGE:
-            event = self._with_page(event, state.subject, now)
-        self._tally.events += begin_state(self._store, event, state.subject, crawl.route, now)
-
-    def _with_page(self, event: Event, subject: str, now: datetime) -> Event:
-        """The event of a state that begins, with the sealed page that shows why; as it is if the state has begun."""
-        crawl, tally = self._crawl, self._tally
         lasting = {(each.kind, each.subject) for each in self._store.states.lasting(crawl.source)}
-        if not tally.page or (event.kind, subject) in lasting:
-            return event
-        return crawl.with_evidence(event, tally.page, now)
+        if (state.kind, state.subject) not in lasting:
+            if state.kind in _WITH_PAGE and self._tally.page:
+                event = crawl.with_evidence(event, self._tally.page, now)
+            elif state.kind is EventKind.UNEXAMINED:
+                event = crawl.with_addresses(event, self._tally.unread, now)
+        self._tally.events += begin_state(self._store, event, state.subject, crawl.route, now)
 
     def _end_reading_problems(self, states: Sequence[StateAssessment], now: datetime) -> None:
         """End the states of earlier problems with reading the listing that did not occur in this crawl."""

@@ -109,6 +109,7 @@ class CrawlTally:
         clients: client -> most canaries of it in one post. canaries: bundle -> bitmap of those that were found.
         failed: code -> posts that stay due.
         left: code -> parts of posts that are not requested again.
+        unread: addresses and titles of the first posts that stay due or of which parts are left out, for sealed evidence.
         handed: other source -> links.
         linked: readable name of a host -> posts that link to it. linked_others: ids of the other such hosts.
         linked_posts, linked_files: as of `CrawlResult`.
@@ -137,6 +138,7 @@ class CrawlTally:
     canaries: dict[str, bytes] = field(default_factory=dict, repr=False)
     failed: Counter[str] = field(default_factory=Counter)
     left: Counter[str] = field(default_factory=Counter)
+    unread: list[dict[str, str]] = field(default_factory=list, repr=False)
     handed: Counter[str] = field(default_factory=Counter)
     linked: Counter[str] = field(default_factory=Counter)
     linked_others: set[str] = field(default_factory=set)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+import orjson
+
 from data.case import evidence
-from data.errors import StoreError
+from data.errors import KeyFileError, StoreError
 from data.model import Event, Incident
 from data.settings.home import Home
 from data.settings.settings import Settings
@@ -62,6 +65,23 @@ class LeasedCrawl:
         with contextlib.suppress(OSError):
             return self.home.evidence_key_path.read_text(errors="replace").strip()
         return ""
+
+    def with_addresses(self, event: Event, posts: Sequence[Mapping[str, str]], now: datetime) -> Event:
+        """The event with the sealed addresses of posts that it asks people to look at; as it is if there are none.
+
+        Args:
+            event: not stored yet.
+            posts: `url`, `raw` and `title` of each.
+            now: aware UTC.
+        """
+        recipients = self.recipients
+        if not recipients or not posts:
+            return event
+        proof = {"source": self.source, **posts[0], "posts": list(posts)}
+        try:
+            return self.with_evidence(event, evidence.seal(recipients, orjson.dumps(proof)), now)
+        except KeyFileError as error:
+            return replace(event, facts={**event.facts, "evidence_problem": str(error)})
 
     def with_evidence(self, event: Event, sealed: bytes, now: datetime) -> Event:
         """The event with evidence that no finding has, kept under its own id; without it, if it cannot be kept.

@@ -9,8 +9,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-import orjson
-
 from crawler.alerts.events import (
     PostContext,
     build_event,
@@ -59,7 +57,7 @@ from crawler.process.job_frame import NO_RULES, IncidentRules
 from data.case import evidence
 from data.case.canary_bitmaps import decode_bitmaps, merge_bitmap_sets
 from data.case.seen_tags import seal_seen
-from data.errors import KeyFileError, LeaseLost, StoreError, WireError
+from data.errors import LeaseLost, StoreError, WireError
 from data.hashing.case_keys import keyed_digest
 from data.hashing.file_fingerprints import decode_fingerprints
 from data.model import Event, EventKind, Finding, Post, Severity
@@ -85,6 +83,8 @@ NO_EVIDENCE, EVIDENCE_SUBJECT = "evidence", "evidence"
 _LEAKS = frozenset([EventKind.FURTHER_RELEASE, EventKind.CANARY_HIT, EventKind.SHARED_PEOPLE, EventKind.REPOST])
 # An event names so many pieces of evidence; `tocsin evidence list` has all of them.
 MAX_EVIDENCE_NAMED = 3
+# Posts that could not be read, whose addresses evidence of that has.
+MAX_UNREAD = 50
 # Posts that had hits and are missing from a listing, which are told after one crawl.
 MAX_MISSING = 1000
 
@@ -362,6 +362,8 @@ class QuestionHandler:
         events += self._announcements(context, value.announced, changed)
         events = [self._with_address(event, now) for event in events]
         tally.left.update(value.facts.left)
+        if (failed is not None or value.facts.left) and len(tally.unread) < MAX_UNREAD:
+            tally.unread += self._addresses(post.id)
         links = [self._link_target(link) for link in question.links]
         hosts = [self._linked_host(host) for host in question.hosts]
         commit = PostCommit(
@@ -454,15 +456,13 @@ class QuestionHandler:
         is_told = event.severity.rank < Severity.WARNING.rank or self._store.events.get(event.id) is not None
         if is_told or event.facts.get("evidence"):
             return event
-        recipients, sealed = self._crawl.recipients, self._store.posts.sealed_addresses(event.post)
-        if not recipients or not sealed:
-            return event
-        post = open_due(self._post_key, sealed)
-        proof = {"source": post.source, "url": post.url, "raw": post.raw, "title": post.title}
-        try:
-            return self._crawl.with_evidence(event, evidence.seal(recipients, orjson.dumps(proof)), now)
-        except KeyFileError as error:
-            return replace(event, facts={**event.facts, "evidence_problem": str(error)})
+        return self._crawl.with_addresses(event, self._addresses(event.post), now)
+
+    def _addresses(self, identity: str) -> list[dict[str, str]]:
+        """Addresses and title of a post as far as they are kept, for evidence; they are sealed before they rest anywhere."""
+        sealed = self._store.posts.sealed_addresses(identity)
+        post = open_due(self._post_key, sealed) if sealed else None
+        return [{"url": post.url, "raw": post.raw, "title": post.title}] if post is not None else []
 
     def _context(self, post: str, address: str, now: datetime) -> PostContext:
         return PostContext(self._crawl.source, post, address, self._crawl.incident_id, now)

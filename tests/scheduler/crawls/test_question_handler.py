@@ -66,6 +66,16 @@ def test_whoever_is_asked_to_look_at_a_post_can_open_its_address_though_nothing_
         )
         assert opened == f"{site.url}/post/{post}\n"
         assert crawl.store.audit.about(event.id) == [], "nobody has decided anything"
+    # posts that cannot be read at all are one event, which has the addresses of all of them
+    site.pages = {1: ["rossi", "weber", "dupont.zip", "ann-2", "quiet"]}
+    site.answers |= {f"/post/{name}": (503, {}, b"") for name in ("rossi", "weber")}
+    crawl()
+    [lasting] = [each for each in crawl.store.states.lasting("site") if each.kind is EventKind.UNEXAMINED]
+    [name] = crawl.store.events.get(lasting.event).facts["evidence"]
+    opened = must(
+        crawl.home.path, "evidence", "open", name, "--address", "--key", crawl.home.path / "keys/evidence.key"
+    )
+    assert sorted(opened.split()) == [f"{site.url}/post/rossi", f"{site.url}/post/weber"]
     assert b"dupont" not in b"".join(file.read_bytes() for file in crawl.home.path.rglob("*") if file.is_file())
     must(crawl.home.path, "evidence", "verify")
 
