@@ -130,10 +130,14 @@ def _unquoted(path: str) -> str:
         return raw.decode("latin-1")
 
 
+def _decoded_parts(path: str) -> list[str]:
+    return [_unquoted(part) for part in path.split("/")]
+
+
 def _depth(definition: Definition, url: str) -> int:
     """Folders between the source's address and this one; the source's own folder has depth 0."""
-    root = urlsplit(definition.list.url or definition.url).path
-    here = urlsplit(url).path
+    root = _unquoted(urlsplit(definition.list.url or definition.url).path)
+    here = _unquoted(urlsplit(url).path)
     if not root.endswith("/"):
         root = root + "/" if here.startswith(root + "/") else root[: root.rfind("/") + 1]
     return len([part for part in here.removeprefix(root).split("/") if part])
@@ -249,10 +253,11 @@ def _entry(page: Page, href: str, folder: bool | None, size: str, time: str) -> 
         here, there = urlsplit(page.url), urlsplit(whole)
     except ValueError:
         return
-    root = here.path[: here.path.rfind("/") + 1] or "/"
-    if (there.scheme, there.netloc) != (here.scheme, here.netloc) or not there.path.startswith(root):
+    # a server may write " " or "é" where the address of the page has %20 or %C3%A9
+    root, parts = _decoded_parts(here.path or "/")[:-1], there.path.split("/")
+    if (there.scheme, there.netloc) != (here.scheme, here.netloc) or _decoded_parts(there.path)[: len(root)] != root:
         return
-    name = there.path[len(root) :]
+    name = "/".join(parts[len(root) :])
     if not name or "/" in name.rstrip("/") or _unquoted(name.rstrip("/")) in (".", ".."):
         return
     is_folder = name.endswith("/") if folder is None else folder
