@@ -118,6 +118,10 @@ _cached_as_utf8 = lru_cache(maxsize=4)(_as_utf8)
 
 def is_text(head: bytes) -> bool:
     """True if the first bytes of a file (as `as_utf8` returns them) are text, not binary data."""
+    return _cached_is_text(head) if type(head) is bytes and len(head) <= HEAD else _is_text(head)
+
+
+def _is_text(head: bytes) -> bool:
     if not head:
         return False
     # exports contain tabs, newlines, form feeds, escapes and the separators 0x1c..0x1f, but hardly NUL
@@ -126,6 +130,9 @@ def is_text(head: bytes) -> bool:
         return True
     # a field may be filled with zeros, or contain bells and backspaces; then no other control characters occur
     return len(controls) * 4 <= len(head) and len(set(controls)) <= 2
+
+
+_cached_is_text = lru_cache(maxsize=4)(_is_text)
 
 
 def text_of(data: bytes) -> bytes | None:

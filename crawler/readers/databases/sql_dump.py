@@ -81,7 +81,7 @@ _NEXT_ALONE = re.compile(rb"\s{0,9},\s{0,9}(?=\()")
 _MIN_CELLS_ALONE = 3
 
 _TOOL_COMMENT = re.compile(
-    rb"^\s*(?:--|/\*+)[^\n]{0,80}(?:"
+    rb"\s*(?:--|/\*+)[^\n]{0,80}(?:"
     rb"(?:MySQL|MariaDB|PostgreSQL|phpMyAdmin|Adminer|HeidiSQL|Navicat|SQL Server|Oracle|SQLite)\b[^\n]{0,60}"
     rb"(?:dump|backup|data transfer|script)|phpMyAdmin|(?:MySQL|MariaDB) dump|PostgreSQL database|Object:  )",
     re.IGNORECASE,
@@ -114,7 +114,7 @@ def sniff(head: bytes, name: str) -> float:
             return 0.92
     if not is_text(text):
         return 0.0
-    if _TOOL_COMMENT.search(text) or _SQLITE_DUMP.match(text):
+    if _TOOL_COMMENT.match(text) or _SQLITE_DUMP.match(text):
         return 0.94
     if _begins_with_rows(text):
         return 0.91

@@ -86,6 +86,7 @@ _WORDS = (
 )  # fmt: skip
 _TIME = re.compile(r"\b20\d\d-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?")
 _QUICK = re.compile(rb"(?i)\b(?:INSERT|UPDATE|SELECT|EXEC|sp_executesql)\b")
+_QUICK_WORDS = (b"insert", b"update", b"select", b"exec")
 _HINT = re.compile(
     rb"(?i)[(,=] ?(?:\?|%s|\$\d|@\w)|\bUNION\b|\bSELECT\s+N?'|\bEXEC\s[^\n]{0,200}@\w+ ?=|'\s+AND\s|\bAS\s*\(\s*VALUES"
 )
@@ -119,7 +120,9 @@ class _Insert(NamedTuple):
 
 def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes both
     """High if values stand beside a statement about people; lower if in a statement that is no plain INSERT."""
-    if not _QUICK.search(head) or not _HINT.search(head):
+    small = head.lower()
+    # to look for the words alone takes a tenth of the time of the expression, and most files hold none of them
+    if not any(word in small for word in _QUICK_WORDS) or not _QUICK.search(head) or not _HINT.search(head):
         return 0.0
     text = as_utf8(head[:_SNIFFED])
     if not is_text(text):

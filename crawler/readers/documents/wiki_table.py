@@ -28,6 +28,8 @@ _LONGEST_CELL = 2**16
 def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes both
     """High if a table of one of these begins in the first bytes."""
     text = as_utf8(head[:16_384])
+    if b"{|" not in text and b"|===" not in text:
+        return 0.0
     return 0.96 if _BEGIN.search(text) and is_text(text) else 0.0
 
 

@@ -102,6 +102,7 @@ def find_dialect(head: bytes, *, whole: bool = False) -> CsvDialect | None:
     return best[1] if best else None
 
 
+@lru_cache(1)
 def is_list_of_values(head: bytes, *, whole: bool) -> bool:
     """Whether nearly every line is one mailbox or one long number: a table of one column, which has no separator.
 

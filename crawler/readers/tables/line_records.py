@@ -95,7 +95,7 @@ def _layout(lines: Sequence[str]) -> tuple[tuple[str, ...], bool] | None:
     content = [line for line in map(_content, lines) if line]
     roles = [role_of(line) if _NAME.fullmatch(line) else "" for line in content[:4000]]
     personal = [at for at, role in enumerate(roles) if role in _PERSONAL]
-    if any(_PAIR.fullmatch(line) for line in lines[:50]):
+    if any("=>" in line and _PAIR.fullmatch(line) for line in lines[:50]):
         return ((), False) if _are_people(islice(_records(lines, (), True), 50)) else None
     if len({roles[at] for at in personal}) < _MIN_ROLES:
         return None
@@ -116,7 +116,11 @@ def _layout(lines: Sequence[str]) -> tuple[tuple[str, ...], bool] | None:
 
 def _content(line: str) -> str:
     """What a line holds, without numbers, prompts, lengths and quotes; '' if it holds nothing of a record."""
-    line = _NUMBER.sub("", line.rstrip("\r"), count=1).strip()
+    line = line.rstrip("\r").strip()
+    if line[:1].isalpha() and ">" not in line:
+        # no number, length or quote begins here, and no prompt: nearly all lines of other files
+        return "" if line == "OK" else line
+    line = _NUMBER.sub("", line, count=1).strip()
     if not line or _LENGTH.fullmatch(line) or line == "OK" or line.startswith("(integer)"):
         return ""
     if _PROMPT.fullmatch(line) is not None:
