@@ -70,6 +70,10 @@ _Form = tuple[re.Pattern[str], Callable[[str], int]]
 _FORMS: tuple[_Form, ...] = (
     # photos.part1.rar, photos.part01.rar
     (re.compile(r"(?P<stem>.+)\.part(?P<part>\d{1,5})(?P<end>\.(?:rar|exe))", re.IGNORECASE | re.DOTALL), int),
+    # dump.csv.part1, dump.csv.part-01, dump.7z.part_1
+    (re.compile(r"(?P<stem>.+)\.part[-_.]?(?P<part>\d{1,5})(?P<end>)", re.IGNORECASE | re.DOTALL), int),
+    # dump.csv.partaa, dump.csv.part-aa
+    (re.compile(r"(?P<stem>.+)\.part[-_.]?(?P<part>[a-z]{2,3})(?P<end>)", re.DOTALL), _letters),
     # dump.7z.001, dump.zip.001, dump.csv.00
     (re.compile(r"(?P<stem>.+)\.(?P<part>\d{2,5})(?P<end>)", re.DOTALL), int),
     # dump.csv.aa
@@ -81,6 +85,9 @@ _FORMS: tuple[_Form, ...] = (
 )
 # dump.z01, dump.z02, … and last dump.zip; dump.rar first, then dump.r00, dump.r01, …
 _OLD = re.compile(r"(?P<stem>.+)\.(?P<kind>[zr])(?P<part>\d{2,3})", re.IGNORECASE | re.DOTALL)
+
+
+_NAMED_PART = re.compile(r"\.part[-_.]?\d{1,5}(?:\.\w{3})?\Z", re.IGNORECASE)
 
 
 def missing_sentence(numbers: Sequence[int]) -> str:
@@ -145,8 +152,8 @@ def _numbered_volumes(names: Sequence[str]) -> Iterable[Volumes]:
         groups: dict[tuple[str, str, int], dict[int, int]] = defaultdict(dict)
         for place, name in sorted(enumerate(names), key=lambda each: each[1]):
             if match := pattern.fullmatch(name):
-                # RAR writes numbers of one width only from a certain number on, so the width is no part of its key
-                width = 0 if match["end"] else len(match["part"])
+                # RAR and people write 1 … 9, 10, so behind `part` the width is no part of the key
+                width = 0 if _NAMED_PART.search(name) else len(match["part"])
                 groups[match["stem"], match["end"].lower(), width].setdefault(number_of(match["part"]), place)
         for (stem, end, _), parts in groups.items():
             first = 0 if number_of is _letters or 0 in parts else 1

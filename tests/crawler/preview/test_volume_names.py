@@ -21,6 +21,13 @@ CASES = [
     (["x.gz.00", "x.gz.01"], [("x.gz", ["x.gz.00", "x.gz.01"], ())]),
     (["xaa", "xab", "xac"], [("x", ["xaa", "xab", "xac"], ())]),
     (["dump.sql.gz-aa", "dump.sql.gz-ab"], [("dump.sql.gz-", ["dump.sql.gz-aa", "dump.sql.gz-ab"], ())]),
+    (["d.csv.partaa", "d.csv.partac"], [("d.csv", ["d.csv.partaa", "d.csv.partac"], (2,))]),
+    (["d.sql.gz.part-aa", "d.sql.gz.part-ab"], [("d.sql.gz", ["d.sql.gz.part-aa", "d.sql.gz.part-ab"], ())]),
+    (["d.sql.part9", "d.sql.part10", *(f"d.sql.part{at}" for at in range(1, 9))],
+     [("d.sql", [f"d.sql.part{at}" for at in range(1, 11)], ())]),
+    (["d.7z.part_01", "d.7z.part_02"], [("d.7z", ["d.7z.part_01", "d.7z.part_02"], ())]),
+    (["d.part00", "d.part01"], [("d", ["d.part00", "d.part01"], ())]),
+    (["a.csv.partial", "b.csv.part", "c.part2", "d.csv.part2024"], []),
     # ordinary files
     (["rapport.fr", "rapport.en", "a.zip", "b.rar", "letter.01", "paris.75", "xyz", "n.2024", "n.2025", "b.sql.2024"], []),
     (["2024.12", "2024.13"], []),
