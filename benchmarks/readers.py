@@ -1,29 +1,32 @@
-"""Processor time of `tocsin scan` for each kind of text at 500 MB, and how it grows from a quarter of that size.
+"""Processor time of `tocsin scan` for each kind of text or file at 5, 50 and 500 MB, and how it grows.
 
-A row is one file. Its time is that of the whole command with all its processes; the limit is 60 s. `growth` is the time of the
-whole file by that of its first quarter, what a start takes subtracted: 4 is linear, 16 is quadratic. Time by the clock is shown
-as well: on a machine that does nothing else it is about the time of the examiner, for the reader works beside it. The kinds from
-`csv_quote` on begin something that never ends.
+A row is one file. Its time is that of the whole command with all its processes; the limit for 500 MB is 60 s. `growth` is the
+time for each byte by that of the smallest file, what a start takes subtracted: 1 is linear, 10 is quadratic. Time by the clock is
+shown as well: on a machine that does nothing else it is about the time of the examiner, for the reader works beside it. `memory` is
+that of all processes in MB. At the end of each file stands an enrolled person: `found` tells whether the scan hit the `person`, a
+`value` of it, or `told` that something was not read; SILENT is a fault. Many kinds begin something that never ends.
 
-Options: --megabytes=N (500), --only=WORD,WORD of the kinds, --quarter (only the first quarter).
+Options: --megabytes=N,N (5,50,500), --only=WORD,WORD of the kinds.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import random
 import tempfile
-from collections.abc import Callable, Iterator
-from functools import partial
-from itertools import cycle, repeat
+from collections.abc import Iterator
+from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 from benchmarks.patients import HEADER, patients
+from benchmarks.reader_kinds import SOUND, WITHOUT_END, Person, Write, stream
 from benchmarks.scan import make_home, run_tree, tocsin
 
 BY_NAME_ONLY = True
-LIMIT = 60
+LIMIT, FULL = 60, 500
 _PEOPLE = 200_000
 
 _FIRST = """
@@ -195,94 +198,43 @@ def numbers() -> Iterator[bytes]:
     yield from cycle(["".join(choice.choices("0123456789 ", k=79)).encode() + b"\n" for _ in range(10_000)])
 
 
-# --- what begins and does not end -------------------------------------------------------------------------------------
-
-
-def _endless(begin: bytes, more: bytes) -> Iterator[bytes]:
-    """A beginning, then the same bytes for ever, which a reader has to take for a part of it."""
-    yield begin
-    yield from repeat(more * (2**20 // len(more) + 1))
-
-
-_LINES = b"".join(patients(2000)).partition(b"\n")[2]
-_OPEN: dict[str, tuple[bytes, bytes]] = {
-    "csv_quote": (HEADER + b'"', _LINES),
-    "sql_quote": (b"INSERT INTO `patients` VALUES ('", _LINES),
-    "sql_comment": (b"INSERT INTO `patients` VALUES (1,'a');\n/* ", _LINES),
-    "sql_dollar": (b"SELECT $body$ ", _LINES),
-    "sql_brackets": (b"INSERT INTO `patients` VALUES ", b"("),
-    "xml_tag": (b'<?xml version="1.0"?>\n<patients><patient nom="', _LINES),
-    "xml_comment": (b'<?xml version="1.0"?>\n<patients><!-- ', _LINES),
-    "xml_cdata": (b'<?xml version="1.0"?>\n<patients><nom><![CDATA[', _LINES),
-    "xml_tags": (b'<?xml version="1.0"?>\n<patients>', b"<a>"),
-    "html_tag": (b"<html><body><table><tr><td title='", _LINES),
-    "html_comment": (b"<html><body><!-- ", _LINES),
-    "html_script": (b"<html><body><script>var a = [{", _LINES),
-    "html_rows": (b"<html><body><table>", b"<tr><td>a"),
-    "mail_boundary": (
-        (
-            b"From: a@example.org\nTo: b@example.org\nSubject: x\nMIME-Version: 1.0\n"
-            b'Content-Type: multipart/mixed; boundary="never"\n\n--never\nContent-Type: text/plain\n\n'
-        ),
-        _LINES,
-    ),
-    "mail_base64": (
-        (
-            b"From: a@example.org\nSubject: x\nMIME-Version: 1.0\nContent-Type: application/octet-stream\n"
-            b"Content-Transfer-Encoding: base64\n\n"
-        ),
-        b"bm9tO3ByZW5vbTtuYWlzc2FuY2UKRHVwb250O0plYW5uZTsxOTgwLTAyLTAzCkR1cG9udDtKZWFu\n",
-    ),
-    "mbox": (b"", b"From a@example.org Mon Jan  1 00:00:00 2024\nFrom: a@example.org\nSubject: x\n\nwords\n\n"),
-    "uuencode": (b"begin 644 a.bin\n", b"M;F]M.W!R96YO;3MN86ES<V%N8V4*1'5P;VYT.TIE86YN93LQ.3@P+3`R+3`S\n"),
-    "php_length": (b'a:1:{i:0;a:2:{s:3:"nom";s:900000000:"', _LINES),
-    "php_nested": (b"", b"a:1:{i:0;"),
-    "ldif": (b"version: 1\n\ndn: cn=a,dc=example\nobjectClass: person\ncn: a\ndescription: ", b"words of a value\n "),
-    "vcard": (b"BEGIN:VCARD\nVERSION:3.0\nFN:Jeanne Dupont\nNOTE:", b"words of a note\n "),
-    "vcards_open": (b"", b"BEGIN:VCARD\nFN:Jeanne Dupont\nTEL:0612345678\n"),
-    "icalendar": (b"BEGIN:VCALENDAR\nVERSION:2.0\nBEGIN:VEVENT\nSUMMARY:", b"words of a summary\n "),
-    "hl7": (b"MSH|^~\\&|A|B|C|D|20240101||ADT^A01|1|P|2.3\rPID|1||1||", b"Dupont^Jeanne&"),
-    "yaml": (b"patients:\n", b"  - nom: Dupont\n    prenom: Jeanne\n    naissance: 1980-02-03\n"),
-    "rtf_groups": (b"{\\rtf1\\ansi ", b"{\\b words "),
-    "rtf_binary": (b"{\\rtf1\\ansi {\\pict\\bin900000000 ", _LINES),
-    "pdf_objects": (b"%PDF-1.4\n", b"1 0 obj\n<< /Length 99999999 >>\nstream\nBT (words) Tj ET\n"),
-    "json_escapes": (b'["', b"\\u00e9\\n"),
-    "json_keys": (b"", b'{"a":'),
-    "markdown": (b"| nom | prenom |\n|---|---|\n", b"| Dupont | Jeanne |\n"),
-    "box_table": (b"+----+----+\n| nom | prenom |\n+----+----+\n", b"| Dupont | Jeanne |\n"),
-    "box_rules": (b"", b"+----+----+\n"),
-}
-
-
-KINDS: dict[str, Callable[[], Iterator[bytes]]] = {
-    each.__name__: each
+KINDS: dict[str, Write] = {
+    each.__name__: stream(b"", each, lambda person: b"\n" + person.row() + b"\n")
     for each in (
         one_string, brackets, open_brackets, sql_one_line, sql_statements, table, ndjson, json_array, xml, html, prose,
         prose_latin1, prose_cp850, mixed, log, chat, one_line, one_word, base64_line, numbers,
     )
-} | {name: partial(_endless, *parts) for name, parts in _OPEN.items()}  # fmt: skip
+} | SOUND | WITHOUT_END  # fmt: skip
 
 
-def write(path: Path, pieces: Iterator[bytes], size: int) -> None:
-    """Write so many bytes of what a kind gives."""
-    with path.open("wb") as out:
-        for piece in pieces:
-            out.write(piece[: size - out.tell()])
-            if out.tell() >= size:
-                return
+def _person(folder: Path) -> Person:
+    """One of the people whom `make_home` has enrolled."""
+    with (folder / "people.csv").open(newline="") as file:
+        row = next(csv.DictReader(file))
+    return Person(row["nom"], row["prenom"], row["date_naissance"], row["email"])
+
+
+def _at_the_end(found: dict[str, Any]) -> str:
+    """What is said of the person at the end: `person`, one `value`, or that not everything was `told`."""
+    if any(hit["records"] for hit in found["hits"]):
+        return "person"
+    if found["hits"]:
+        return "value"
+    return "SILENT" if found["complete"] else "told"
 
 
 def main() -> None:
     """Print one row for each kind."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--megabytes", "--size", type=int, default=500)
+    parser.add_argument(
+        "--megabytes", "--size", default="5,50,500", help="sizes of each kind, with commas between them"
+    )
     parser.add_argument("--only", default=",".join(KINDS), help=f"some of {', '.join(KINDS)}")
-    parser.add_argument("--quarter", action="store_true")
     options = parser.parse_args()
     kinds = options.only.split(",")
     if unknown := set(kinds) - set(KINDS):
         parser.error(f"no such kind: {', '.join(sorted(unknown))}")
-    size = options.megabytes * 1_000_000
+    sizes = [float(size) for size in options.megabytes.split(",")]
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         home = make_home(folder)
@@ -291,22 +243,26 @@ def main() -> None:
         empty.write_bytes(b"")
         start = min(run_tree([*scan, str(empty)], statuses=(0, 2))[1] for _ in range(2))
         print(
-            f"{'kind':15} {'MB':>5} {'cpu s':>6} {'wall s':>6} {'MB/cpu s':>8} {'growth':>6} {'MB of memory':>12}  problems"
+            f"{'kind':17} {'format':16} {'MB':>6} {'cpu s':>6} {'wall s':>6} {'MB/cpu s':>8} {'growth':>6} {'memory':>6}"
+            f" {'found':7} problems"
         )
+        person = _person(folder)
         for kind in kinds:
             path, spent = folder / kind, []
-            for part in (size // 4,) if options.quarter else (size // 4, size):
-                write(path, KINDS[kind](), part)
+            for part in sizes:
+                KINDS[kind](path, round(part * 1e6), person)
                 wall, cpu, peak, said = run_tree([*scan, str(path)], statuses=(0, 1, 2))
-                spent.append(cpu)
-            (one,) = json.loads(said[said.index("{") :])["inputs"]
-            growth = (spent[-1] - start) / max(spent[0] - start, 0.01)
-            print(
-                f"{kind:15} {part / 1e6:5.0f} {cpu:6.1f} {wall:6.1f} {part / 1e6 / cpu:8.1f} {growth:6.1f} {peak:12.0f}"
-                f"  {'; '.join(one['problems'])[:100]}{'' if cpu <= LIMIT else '  OVER THE LIMIT'}",
-                flush=True,
-            )
-            path.unlink()
+                spent.append((max(cpu - start, 0.01), path.stat().st_size))
+                path.unlink()
+                (one,) = json.loads(said[said.index("{") :])["inputs"]
+                # of seconds for each byte
+                growth = (spent[-1][0] / spent[-1][1]) / (spent[0][0] / spent[0][1])
+                print(
+                    f"{kind:17} {one['format']:16} {spent[-1][1] / 1e6:6.0f} {cpu:6.1f} {wall:6.1f} {spent[-1][1] / 1e6 / cpu:8.1f}"
+                    f" {growth:6.1f} {peak:6.0f} {_at_the_end(one):7} {'; '.join(one['problems'])[:100]}"
+                    f"{'' if cpu <= LIMIT or part < FULL else '  OVER THE LIMIT'}",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Fuzzes every reader with atheris (libFuzzer): changes files, and keeps each that reaches new code of the reader.
 
-The kept files are then read once more in the sandbox in which readers really run. A reader may report a file as
+The kept files are then read once more in the sandbox in which readers really run. Files that real writers made
+(`tests/samples/shapes`) are mostly too large for libFuzzer: these are changed at random and read in the sandbox. A reader may report a file as
 damaged. It must not crash, hang, break its protocol, or fail with an error that is not ours. A file that causes such a
 fault is stored, so that it can be made a test.
 Usage: python scripts/fuzz.py [--seconds N] [--reader FORMAT]... [--jobs N] [--seed N] [--corpus DIR] [--keep DIR]
@@ -10,12 +11,15 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import io
+import lzma
 import os
 import random
 import re
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -41,6 +45,11 @@ from tests.synth.hostile_corpus import CORPUS  # noqa: E402 - the same
 HANG_SECONDS = 20
 LIMITS = Limits(wall=HANG_SECONDS, cpu=HANG_SECONDS, max_output=2**27, max_entries=2000)
 
+SHAPES = ROOT / "tests" / "samples" / "shapes"
+# at most so many bytes of a file are changed at once, and these stand for lengths and numbers
+_CHANGES = 6
+_NUMBERS = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
+
 # the names of the files at which libFuzzer stops, and the line that reports them
 _ENDS = "(?:crash|timeout|oom|leak)-"
 _STOPPED = re.compile(rf"Test unit written to (\S*-{_ENDS}\S+)")
@@ -59,7 +68,59 @@ def samples() -> dict[str, list[bytes]]:
         reader = choose(hostile[:HEAD], "")
         found.setdefault(reader.FORMAT if reader else "unknown", []).append(hostile)
     found["access"].append(made(jet3=True)[0])
+    for kind, files in written().items():
+        found.setdefault(kind, []).extend(files)
     return found
+
+
+@cache
+def written() -> dict[str, list[bytes]]:
+    """Files that real writers made, by format; those inside an archive by themselves as well."""
+    found: dict[str, list[bytes]] = {}
+    for path in sorted(SHAPES.iterdir()):
+        data = path.read_bytes()
+        if path.suffix == ".gz":
+            files = [("", gzip.decompress(data))]
+        elif path.suffix == ".xz":
+            files = [("", lzma.decompress(data))]
+        elif path.suffix == ".zip":
+            with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                files = [(name, archive.read(name)) for name in archive.namelist() if not name.endswith("/")]
+        else:
+            files = [("", data)]
+        for name, each in files:
+            reader = choose(each[:HEAD], "") or choose(each[:HEAD], name)
+            found.setdefault(reader.FORMAT if reader else "unknown", []).append(each)
+    return found
+
+
+def changed(data: bytes, random_: random.Random) -> bytes:
+    """The file with some of its bytes changed, doubled, moved or left out; mostly where it is not empty."""
+    new = bytearray(data)
+    for _ in range(random_.randint(1, _CHANGES)):
+        at = random_.randrange(len(new))
+        for _ in range(20):
+            if new[at]:
+                break
+            at = random_.randrange(len(new))
+        what, size = random_.randrange(6), random_.choice((1, 1, 2, 4, 8, 64))
+        if what == 0:
+            new[at] ^= 1 << random_.randrange(8)
+        elif what == 1:
+            number = random_.choice(_NUMBERS) & (2 ** (8 * min(size, 4)) - 1)
+            new[at : at + min(size, 4)] = number.to_bytes(min(size, 4), random_.choice(("little", "big")))
+        elif what == 2:
+            new[at : at + size] = random_.randbytes(size)
+        elif what == 3:
+            del new[at : at + size]
+        elif what == 4:
+            new[at:at] = new[at : at + size] * random_.choice((1, 1, 100))
+        else:
+            other = random_.randrange(len(new))
+            new[at : at + size] = new[other : other + size]
+        if not new:
+            return data
+    return bytes(new)
 
 
 @dataclass
@@ -70,12 +131,14 @@ class Outcome:
         runs: number of files read.
         coverage: number of places in the code that were reached, as libFuzzer counts them, at the start and at the end.
         kept: number of files that reached new code; each was read in the sandbox.
+        written: number of changed files of real writers that were read in the sandbox.
         faults: one line each.
     """
 
     runs: int = 0
     coverage: tuple[int, int] = (0, 0)
     kept: int = 0
+    written: int = 0
     faults: list[str] = field(default_factory=list)
 
 
@@ -157,8 +220,22 @@ def guided(kind: str, given: argparse.Namespace, outcome: Outcome) -> None:
             outcome.coverage = (outcome.coverage[0] or int(counts[0][1]), int(counts[-1][1]))
 
 
+def read_changed(kind: str, given: argparse.Namespace, outcome: Outcome, sandbox: Sandbox) -> None:
+    """Change files that real writers made of a format, and read each in the sandbox, until its time is over."""
+    sound = written().get(kind, [])
+    random_, until = random.Random(f"{given.seed}-{kind}"), time.monotonic() + given.seconds / 2
+    while sound and time.monotonic() < until:
+        data = changed(random_.choice(sound), random_)
+        outcome.written += 1
+        fault = fault_in_sandbox(sandbox, data)
+        if fault and not any(known.startswith(f"{fault} (") for known in outcome.faults):
+            path = given.keep / f"{kind}-{sha256(data).hexdigest()[:12]}.bin"
+            path.write_bytes(data)
+            outcome.faults.append(f"{fault} ({path})")
+
+
 def fuzz(kind: str, given: argparse.Namespace) -> Outcome:
-    """Fuzz one reader, then read the kept files in the sandbox."""
+    """Fuzz one reader, then read the kept files, and changed files of real writers, in the sandbox."""
     corpus: Path = given.corpus / kind
     corpus.mkdir(parents=True, exist_ok=True)
     given.keep.mkdir(parents=True, exist_ok=True)
@@ -177,13 +254,19 @@ def fuzz(kind: str, given: argparse.Namespace) -> Outcome:
                 path.unlink()
             elif fault and not any(known.startswith(f"{fault} (") for known in outcome.faults):
                 outcome.faults.append(f"{fault} ({path})")
+        read_changed(kind, given, outcome, sandbox)
     return outcome
 
 
 def main() -> int:
     """Fuzz the readers; the exit status is 1 if a fault was found."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--seconds", type=int, default=600, help="for each reader")
+    options.add_argument(
+        "--seconds",
+        type=int,
+        default=600,
+        help="for each reader; half as much again where there are files of real writers",
+    )
     options.add_argument("--reader", action="append", help="a format; all of them, if none is given")
     options.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="readers at a time")
     options.add_argument("--seed", type=int, default=None)
@@ -208,6 +291,7 @@ def main() -> int:
             print(
                 f"{kind}: {outcome.runs:,} files in {given.seconds} s, coverage {outcome.coverage[0]:,} to"
                 f" {outcome.coverage[1]:,}, {outcome.kept:,} kept and read in the sandbox,"
+                f" {outcome.written:,} of real writers,"
                 f" {counted(len(outcome.faults), 'fault')}",
                 *(f"\n{kind}: {fault}" for fault in outcome.faults),
                 sep="",

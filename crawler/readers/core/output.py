@@ -130,6 +130,7 @@ class Output:
 
     def begin(self, name: str, kind: str) -> None:
         """Begin a member of the format `kind` inside the open one; the first is the sample, with an empty name."""
+        self.speed.check_members()
         self.budget.begin_member()
         self.speed.begin_member()
         self._open.append(_OpenMember(kind))

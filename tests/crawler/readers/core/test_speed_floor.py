@@ -78,6 +78,42 @@ def test_members_beside_a_slow_one_are_read_and_its_bytes_reach_the_byte_pass() 
     assert raw.count(TABLE) == 3
 
 
+@pytest.mark.parametrize(("step", "given_up"), [(0.02, True), (1e-6, False)])
+def test_very_many_tiny_members_are_given_up_and_what_follows_is_read(step: float, given_up: bool) -> None:
+    """Each of them is fast enough by itself, and even the last of their bytes goes to the byte pass."""
+    mail = (
+        b'From: a@example.org\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary="a"\n\n'
+        + b"--a\n\nx\n" * 3000
+        + b"--a\n\nthe last\n--a--\n"
+    )
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("many.eml", mail)
+        archive.writestr("after.csv", TABLE)
+    consumer, time, depth = Consumer(), 0.0, 0
+
+    def clock() -> float:
+        nonlocal time
+        # only within the parts of the mail
+        time += step if depth == 3 else 0.0
+        return time
+
+    def take(kind: bytes, payload: bytes) -> None:
+        nonlocal depth
+        depth += (kind == b"M") - (kind == b"E")
+        consumer.take(kind, payload)
+
+    read_sample(iter([packed.getvalue()]), take, Limits(), clock=clock)
+    assert consumer.sample is not None
+    [many, after] = consumer.sample.members
+    assert ("slow" in many.problems) == given_up
+    assert many.complete != given_up
+    assert (len(many.members) < 3001) == given_up
+    assert bytes(many.raw) == mail
+    assert after.complete
+    assert len(after.rows) == 4001
+
+
 def test_a_reader_that_passes_no_point_of_control_is_interrupted() -> None:
     seconds = iter([0.0, 0.0, 0.0, 8.0, 12.0, 12.0])
     floor = SpeedFloor(10.0, lambda: next(seconds))
