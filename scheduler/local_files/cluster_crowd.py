@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 _MAX_REFUSED, _MAX_STRANDED = 3, 3
 # A worker gets no more work after so many refused results, failures where others succeeded, and lost cases in a row.
 _MAX_LIES, _MAX_FAILURES, _MAX_LOST_CASES = 2, 2, 5
-# So many workers must say that a piece cannot be examined.
-_WITNESSES = 2
+# So many workers must say that a piece cannot be examined; where there were several, a second one is waited for so long.
+_WITNESSES, _WITNESS_SECONDS = 2, 180.0
 # Seconds after which the workers are looked for while no answer comes, and seconds between two looks at most.
 _LOOK_AFTER, _LOOK_EVERY = 2.0, 0.5
 _GO_ON = "run the command again: with --out it goes on where it stopped"
@@ -61,7 +61,7 @@ class _Job:
         piece: what is examined. name: of its result.
         attempt: how often it was given away. refused: how many results of it were refused. stranded: how often all
             workers that might have it ended.
-        failures: sentences of workers that could not examine it, by their addresses.
+        failures: sentences of workers that could not examine it, by their addresses. failed: when the first one said so.
         allowed: workers that may have it, () for any.
     """
 
@@ -71,6 +71,7 @@ class _Job:
     refused: int = 0
     stranded: int = 0
     failures: dict[str, ExamineError] = field(default_factory=dict)
+    failed: float = 0.0
     allowed: tuple[str, ...] = ()
 
 
@@ -92,6 +93,8 @@ class Crowd:
         self._patience = patience
         self._threads: dict[str, int] = {}
         self._looked = 0.0
+        # most workers at the same time
+        self._most = 0
         # since when there are no workers
         self._alone: float | None = None
         self._lies: Counter[str] = Counter()
@@ -131,8 +134,13 @@ class Crowd:
     # --- giving pieces away ------------------------------------------------------------------------------------------
 
     def _submit(self, waiting: deque[_Job], running: dict[str, tuple[_Job, Future[bytes]]]) -> None:
-        while waiting and len(running) < sum(self._threads.values()):
+        for _ in range(len(waiting)):
+            if len(running) >= sum(self._threads.values()):
+                return
             job = waiting.popleft()
+            if job.failures and self._waits_for_witness(job):
+                waiting.append(job)
+                continue
             piece = job.piece
             plan = Plan((piece.each,), self._plan.chunk_bytes, self._plan.options, self._plan.compared)
             usable = tuple(self._threads)
@@ -154,6 +162,11 @@ class Crowd:
             running[future.key] = job, future
             future.add_done_callback(lambda ended: self._ended.put(ended.key))
 
+    def _waits_for_witness(self, job: _Job) -> bool:
+        """Whether all workers that there are failed at a piece, but another one may come back."""
+        others = set(self._threads) - job.failures.keys()
+        return not others and self._most > 1 and monotonic() - job.failed < _WITNESS_SECONDS
+
     def _look(self) -> None:
         """Learn which workers there are, and open the case in new ones.
 
@@ -173,6 +186,7 @@ class Crowd:
             found = {}
         self._threads = {worker: threads for worker, threads in found.items() if worker not in self._case.set_aside}
         self._looked = monotonic()
+        self._most = max(self._most, len(self._threads))
         why = f"the cluster has no worker{' that can be used' if found else 's'}"
         if self._threads:
             if self._alone is not None:
@@ -264,8 +278,10 @@ class Crowd:
 
     def _take_failure(self, job: _Job, worker: str, head: Mapping[str, Any]) -> bool:
         """A worker says that a piece cannot be examined; whether another one shall try."""
+        job.failed = job.failed or monotonic()
         job.failures[worker] = ExamineError(str(head["error"]), hint=str(head.get("hint", "")))
-        if len(job.failures) < _WITNESSES and set(self._threads) - job.failures.keys():
+        has_others = bool(set(self._threads) - job.failures.keys())
+        if len(job.failures) < _WITNESSES and (has_others or self._waits_for_witness(job)):
             return True
         self._work.tell(job.piece.each, job.failures[worker])
         return False

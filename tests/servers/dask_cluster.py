@@ -25,7 +25,7 @@ class DaskCluster:
     """A scheduler and its workers, all without a nanny: what ends stays away until it is started again.
 
     Attributes:
-        address: of the scheduler. environ: what a client needs to have its certificate.
+        address: of the scheduler. failed: a file that a worker with the fault `fails` makes. environ: what a client needs to have its certificate.
         scheduler: its process. workers: theirs, by name.
     """
 
@@ -40,6 +40,7 @@ class DaskCluster:
         self.environ["DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION"] = "true"
         # a client whose scheduler was killed tries so long to reach it again
         self.environ["DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT"] = "5s"
+        self.failed = folder / "failed"
         self.address = ""
         self.scheduler: subprocess.Popen[bytes] | None = None
         self.workers: dict[str, subprocess.Popen[bytes]] = {}
@@ -108,7 +109,7 @@ class DaskCluster:
                 [sys.executable, "-m", f"distributed.cli.{program}", *arguments],
                 stdout=out,
                 stderr=out,
-                env={**environ, **self.environ, "CLUSTER_FAULT": fault},
+                env={**environ, **self.environ, "CLUSTER_FAULT": fault, "CLUSTER_FAILED": str(self.failed)},
                 start_new_session=True,
             )
 

@@ -2,7 +2,8 @@
 
 - `forger` changes a byte of each result; `blind` seals results without the planted person that must be found;
 - `other_list` compares with a watch-list of its own; `breaks_files` damages a file of the case that it received;
-- `fails` says of each piece that it cannot be examined; `forgets` says of each that it has not the case;
+- `fails` says of each piece that it cannot be examined, once it has made the file `CLUSTER_FAILED`; `forgets` says of each that it has not the case;
+- `dies` ends when its answer is fetched;
 - `no_tocsin` cannot import what is asked of it;
 - `poison-N` ends when it is to examine chunk N.
 """
@@ -13,6 +14,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from data.arrays import array_codec
@@ -82,6 +84,7 @@ def _sealed_anew(**wrong: str) -> Callable[..., bytes]:
 
 
 def _failing(case: str, plan: Any, kind: str, chunk: Any) -> bytes:
+    Path(os.environ["CLUSTER_FAILED"]).touch()
     error = InputError("a worker sees another file under this path")
     return pack_answer({"error": str(error), "hint": error.hint})
 
@@ -90,10 +93,23 @@ def _forgetting(case: str, plan: Any, kind: str, chunk: Any) -> bytes:
     return pack_answer({"lacks_case": True})
 
 
+class _Deadly:
+    """An answer that ends the process which writes it down for another one."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError
+
+
+def _dying(case: str, plan: Any, kind: str, chunk: Any) -> Any:
+    return _Deadly()
+
+
 _ANSWERS: dict[str, Callable[..., bytes]] = {
     "forger": _forged,
     "blind": _sealed_anew(control=""),
     "other_list": _sealed_anew(sets=""),
+    "dies": _dying,
     "fails": _failing,
     "forgets": _forgetting,
 }

@@ -125,9 +125,10 @@ def test_a_worker_forgets_a_case_that_is_not_used(tmp_path, monkeypatch):
 def test_a_cluster_over_tls_waits_for_workers_and_believes_none_that_lies(tmp_path):
     home, dump = make_home(tmp_path), tmp_path / "dump"
     dump.mkdir()
-    for number in range(8):
-        (dump / f"small-{number}.csv").write_bytes(to_csv(CROWD[number : number + 2]))
-    command = [TOCSIN, "--home", home, "scan", "--json", "--out", tmp_path / "out", "--cluster"]
+    for number in range(24):
+        (dump / f"small-{number}.csv").write_bytes(to_csv(CROWD[number % 8 : number % 8 + 2]))
+    out = tmp_path / "out"
+    command = [TOCSIN, "--home", home, "scan", "--json", "--out", out, "--cluster"]
     said = tmp_path / "said"
     with DaskCluster(tmp_path / "cluster") as cluster, said.open("wb") as err:
         arguments = [*map(str, command), cluster.address, str(dump)]
@@ -139,8 +140,20 @@ def test_a_cluster_over_tls_waits_for_workers_and_believes_none_that_lies(tmp_pa
             wait_for(said, "the cluster has no workers; waiting for some")
             cluster.start_worker("no_tocsin")
             wait_for(said, "is this version of Tocsin installed there?")
-            for fault in ("blind", "fails", ""):
-                cluster.start_worker(fault)
+            # it has the first piece alone, and nobody else may have it
+            dying = cluster.workers[cluster.start_worker("dies")]
+            dying.wait(300)
+            cluster.start_worker("blind")
+            wait_for(said, "gets no more work: its results are refused")
+            honest = cluster.workers[cluster.start_worker()]
+            while not list(out.glob("*.result")) and process.poll() is None:
+                time.sleep(0.01)
+            # the one that fails has all pieces meanwhile, which then need a second opinion
+            honest.send_signal(signal.SIGSTOP)
+            cluster.start_worker("fails")
+            while not cluster.failed.exists() and process.poll() is None:
+                time.sleep(0.05)
+            honest.send_signal(signal.SIGCONT)
             found, _ = process.communicate()
     one = run(home, "scan", "--json", dump)
     assert process.returncode == one.returncode == 1, said.read_text()
