@@ -29,6 +29,8 @@ KNOWN = 1500
 KNOWN_VERDICTS = frozenset({"re-post", "re-packaged", "subset"})
 WITHOUT_NUMBER = tuple(name for name in COLUMNS if name != "nir")
 NAMES, WITH_PHONE = ("nom", "prenom", "ddn"), ("nom", "prenom", "ddn", "tel")
+# An interval that is wider than this share of the people is wide.
+WIDE = 0.1
 # of confidence: the bounds of the classes of the table
 CLASSES = (0.0, 0.9, 0.96, 0.985, 1.0)
 
@@ -66,6 +68,12 @@ class Judged:
     @property
     def width(self) -> float:
         return (self.found.interval[1] - self.found.interval[0]) / max(1, self.situation.people)
+
+    @property
+    def fields(self) -> set[str]:
+        """The kinds of field by which people were compared: names with a birth date, number, telephone, mailbox."""
+        parts = {part for column in self.found.columns for part in column.split("+")}
+        return parts - {"first"} if "name" in parts else parts
 
 
 class Town:
@@ -151,6 +159,8 @@ def situations(town: Town) -> Iterator[Situation]:
     yield make("new-born children beside parents", known[:500] + town.registry.children_of(parents[:300]), "overlap")
     yield make("new-born children beside parents, no number", known[:500] + town.registry.children_of(parents[:300]), "overlap", WITHOUT_NUMBER)  # fmt: skip
     yield make("new-born twins beside parents", known[:500] + town.registry.children_of(parents[:150], twins=True), "overlap")  # fmt: skip
+    twins = [{**row, "prenom": f"Quitterie-{row['prenom']}", "id": f"{row['id']}-twin"} for row in known if row["nir"] and _is_of_parent(row)]  # fmt: skip
+    yield make("unknown twins of known children", known[:900] + twins[:10], "subset overlap undecided")
     yield make("children alone", town.registry.children_of(parents[:400]), "overlap undecided unrelated new")
     edited = [later(row, 1) | {"tel": row["tel"][:-2] + row["tel"][:-3:-1]} for row in known[:900]]
     yield make("edited: dates and telephones", edited, "subset", WITHOUT_NUMBER)
@@ -191,6 +201,12 @@ def situations(town: Town) -> Iterator[Situation]:
     yield make("visits, 1 % of cells mistyped", town.mistyped(visits, 0.01), "overlap")
     yield make("two tables with ids", half, "overlap", [("id", "nom", "prenom", "tel"), ("id", "nir", "ddn")])
     yield make("two tables without ids", half, "overlap", [("nom", "prenom", "tel"), ("nir", "ddn")])
+    yield make("three tables without ids", half, "overlap", [("nom", "prenom", "ddn"), ("prenom", "tel"), ("nir", "ddn")])  # fmt: skip
+
+
+def _is_of_parent(row: Row) -> bool:
+    """Whether the number of a row is that of somebody born in another year or month."""
+    return row["nir"][1:5] != row["ddn"][8:10] + row["ddn"][3:5]
 
 
 def judge(seed: int) -> list[Judged]:
@@ -217,9 +233,24 @@ def practices(seeds: Sequence[int], *, events: int = 50) -> None:
         if each.is_wrong or not each.is_inside:
             found = each.found
             print(f"  {each.situation.name}: {found.verdict} {found.interval}, {each.situation.new} of {each.situation.people} are new")  # fmt: skip
+    wide(cells)
     calibration(cells)
     further_releases(seeds[0], events)
     traditions(seeds[0])
+
+
+def wide(cells: Sequence[Judged]) -> None:
+    """The cells with three kinds of field or more whose interval is wider than a tenth of the people, by situation."""
+    three = [each for each in cells if len(each.fields) >= 3]
+    found: dict[str, list[Judged]] = defaultdict(list)
+    for each in three:
+        if each.width > WIDE:
+            found[each.situation.name].append(each)
+    print(f"\nwider than {WIDE:.0%} of the people: {sum(map(len, found.values()))} of {len(three)} cells with three kinds of field")  # fmt: skip
+    for name, part in found.items():
+        print(f"  {name}: {len(part)} cells, {min(each.width for each in part):.0%} to {max(each.width for each in part):.0%}")  # fmt: skip
+        causes = [note for note in part[0].found.notes if note.startswith("interval: ")]
+        print("".join(f"    {cause.removeprefix('interval: ')}\n" for cause in causes), end="")
 
 
 def calibration(cells: Sequence[Judged]) -> None:
