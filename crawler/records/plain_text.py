@@ -51,6 +51,14 @@ _FILE_LINE = re.compile(
     r"(?:<[A-Z]{3,10}>|\d{1,3}(?:[ \u00a0\u202f.,]?\d{3})*)[ \t]+(?=\S)",
     re.MULTILINE,
 )
+# the time of an event before its line, in brackets or before another date: of a log, a chat; midnight is a birth date's
+_EVENT_TIME = re.compile(
+    r"^[ \t]*(?:[A-Z]{3,8}[ \t]+)?(?P<open>[\[(])?"
+    r"(?:20\d\d-\d\d-\d\d[T ]|\d{1,2}[-/.](?:\d{1,2}|[A-Za-z]{3})[-/.](?:20)?\d\d,?[ ](?:à[ ]|at[ ])?)"
+    r"(?!0?0:00)\d{1,2}:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?:[ \u202f]?[APap][Mm])?(?:Z|[ ]?[+-]\d\d:?\d\d)?"
+    r"(?(open)[\])]|(?=[ \t,;|<:-][^\n]*?(?:\d[/.-]\d{1,2}[/.-](?:\d{4}|\d\d)\b|\d{4}-\d\d-\d\d)))",
+    re.MULTILINE,
+)
 _FOLDER_LINE = re.compile(r"^[ \t]*(?:R[ée]pertoire de|Directory of)[ \t]+(?:[^\n\\]*\\)+(?=[^\n\\])", re.MULTILINE)
 _PRINTABLE = re.compile(r"(?:=[0-9A-F]{2})+")
 
@@ -61,6 +69,8 @@ def to_plain_text(text: str) -> str:
         text = _PRINTABLE.sub(_bytes_of, text.replace("=\n", ""))
     if "ory of " in text or "oire de " in text:
         text = _FILE_LINE.sub("", _FOLDER_LINE.sub("", text))
+    if ":" in text:
+        text = _EVENT_TIME.sub(" ", text)
     for _ in range(_MAX_ESCAPE_ROUNDS):
         if "\\" not in text:
             break

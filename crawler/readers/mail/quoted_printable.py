@@ -17,7 +17,8 @@ from crawler.readers.core.transfer_encodings import decode_quoted_printable
 
 FORMAT = "quoted_printable"
 
-_CODE = re.compile(rb"=(?:[0-9A-F]{2}|[ \t]*\n)")
+# no program encodes letters, digits or control characters, and `born=28/03/1975` is no code
+_CODE = re.compile(rb"=(?:(?:0[9AD]|2[0-9A-F]|3[A-F]|40|5[B-F]|60|7[B-E]|[89A-F][0-9A-F])(?![/.-]\d\d[/.-])|[ \t]*\n)")
 _MIN_CODES = 3
 _MAX_LINE = 2**16
 

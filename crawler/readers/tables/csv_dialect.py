@@ -17,7 +17,7 @@ SEPARATORS = (b",", b";", b"\t", b"|", b":", b"\x1f", b"\x01", b"~", b"^", b"#",
 SNIFF_LINES = 200
 # A header decides the separator if so many lines at least have a width in common with it.
 MIN_HEADER_SHARE = 0.3
-MAX_HEADER, MIN_HEADER_ROLES = 8192, 2
+MAX_HEADER, MIN_HEADER_ROLES, MAX_HEADER_DIGITS = 8192, 2, 4
 
 # A file is a list of values if it has so many and nearly all lines are values.
 MIN_VALUES, VALUES_SHARE = 5, 0.95
@@ -127,6 +127,15 @@ def roles_of_header(line: bytes, separator: bytes, quote: bytes) -> float:
     cells = line[:MAX_HEADER].decode("utf-8", "replace").split(separator.decode())
     roles = {role_of(cell.strip(f" \t\r{quote.decode()}")) for cell in cells} - {""}
     return float(len(roles)) if len(roles) >= MIN_HEADER_ROLES else 0.0
+
+
+def names_columns(line: bytes, separator: bytes, quote: bytes) -> bool:
+    """Whether the cells of a line are names of columns, of which one at least is known, and no values."""
+    if len(line) > MAX_HEADER or b"@" in line:
+        return False
+    cells = [cell.strip(f" \t\r{quote.decode()}") for cell in line.decode("utf-8", "replace").split(separator.decode())]
+    named = all(cell and sum(map(str.isdigit, cell)) < MAX_HEADER_DIGITS for cell in cells)
+    return named and any(role_of(cell) for cell in cells[1:])
 
 
 def _join_quoted_lines(lines: list[bytes], quote: bytes, backslash: bool) -> list[bytes]:

@@ -24,6 +24,7 @@ from crawler.readers.tables.csv_dialect import (
     find_dialect,
     has_odd_quotes,
     is_list_of_values,
+    names_columns,
     roles_of_header,
     split_roughly,
 )
@@ -45,9 +46,9 @@ MIN_TELLING_WIDTH = 4
 _LABELS_SEARCHED, _NO_TABLES = 16_384, (b"@prefix ", b"@base ", b"PREFIX ")
 
 _SENTENCE = re.compile(rb"(?<![a-z])[a-z]{2,} [a-z]{2,} [a-z]{2,}")
-# statements of SQL, Cypher and MongoDB; lines of N-Triples; lines of logs of PostgreSQL and MySQL
+# properties of Org; statements of SQL, Cypher and MongoDB; lines of N-Triples; lines of logs of PostgreSQL and MySQL
 _STATEMENT = re.compile(
-    rb"\s{0,80}(?:(?:EXEC|CREATE|MERGE|MATCH|SELECT|UPDATE|SET|BEGIN|INSERT)\s|db\.\w|<http[^>\n]*> <http|\{ \"_id\""
+    rb"\s{0,80}(?::[A-Za-z_]\w{0,40}:(?=[ \n]|$)|(?:EXEC|CREATE|MERGE|MATCH|SELECT|UPDATE|SET|BEGIN|INSERT)\s|db\.\w|<http[^>\n]*> <http|\{ \"_id\""
     rb"|\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d[^\n]{0,60}(?:\b(?:LOG|DETAIL|STATEMENT|ERROR|HINT):|\b\d+ (?:Query|Execute|Connect|Quit)\b))"
 )
 csv.field_size_limit(2**31 - 1)  # records are bounded before csv sees them
@@ -166,6 +167,8 @@ _BBCODE = re.compile(
 )
 
 
+# lines of a post that may stand above the names of the columns
+_LINES_ABOVE = 10
 # before each line of a post in the reply to it
 _QUOTED_LINE = re.compile(rb"^(?:> ){1,9}", re.MULTILINE)
 
@@ -186,7 +189,7 @@ class _TableReader:
         self.wide = 0
         self._pending: list[bytes] = []
         self._pending_size = 0
-        # the first line, which may name the columns; other tables between the lines of this one
+        # the line that names the columns, else the first one; other tables between the lines of this one
         self._first = self._names = b""
         self._others: TextTables | None = None
         self._interrupted = False
@@ -196,19 +199,54 @@ class _TableReader:
 
     def add(self, block: bytes) -> None:
         """Add whole lines."""
-        dialect = self.dialect
         if b"[/" in block or b"[CODE" in block:
             block = _BBCODE.sub(b"", block)
         if b"\n> " in block or block.startswith(b"> "):
             block = _QUOTED_LINE.sub(b"", block)
         if not self._first:
-            self._first = next(filter(None, block.split(b"\n", 8)), b"")
-            self._names = self._first if roles_of_header(self._first, dialect.separator, dialect.quote) else b""
+            lines = [line for line in block.split(b"\n", 2 * _LINES_ABOVE) if line][:_LINES_ABOVE]
+            named = (line for line in lines if roles_of_header(line, self.dialect.separator, self.dialect.quote))
+            self._names = next(named, b"")
+            self._first = self._names or next(iter(lines), b"")
             at = block.find(self._first) + len(self._first)
             block = block[:at] + self._without_names(block[at:])
         else:
             block = self._without_names(block)
+        while not self._pending and (at := self._further_header(block)):
+            rows, words = self._without_words(block[: at - 1])
+            self._add(rows)
+            if self._pending:
+                # it stands in a quoted value
+                self._add(words + block[at:])
+                return
+            if words:
+                self.out.text(words)
+            self.out.header(None)
+            block = block[at:]
+            self._first = self._names = block.partition(b"\n")[0]
         self._add(block)
+
+    def _without_words(self, block: bytes) -> tuple[bytes, bytes]:
+        """Rows, and the last lines without a separator: what is said about the table below them."""
+        lines = block.split(b"\n")
+        end = len(lines)
+        while end and self.dialect.separator not in lines[end - 1]:
+            end -= 1
+        return b"\n".join(lines[:end]), b"".join(line + b"\n" for line in lines[end:] if line)
+
+    def _further_header(self, block: bytes) -> int:
+        """Where a line names the columns of another table that begins with the same column; 0 if none does."""
+        separator = self.dialect.separator
+        first, found, _ = self._names.partition(separator)
+        if not first or not found:
+            return 0
+        begin, at = b"\n" + first + separator, 0
+        while (at := block.find(begin, at) + 1) > 0:
+            end = block.find(b"\n", at)
+            line = block[at : end if end >= 0 else len(block)]
+            if line != self._names and names_columns(line, separator, self.dialect.quote):
+                return at
+        return 0
 
     def _add(self, block: bytes) -> None:
         dialect = self.dialect

@@ -62,6 +62,10 @@ _QUOTED_PAIRS = re.compile(rf"{_QUOTED_PAIR}(?:, ?{_QUOTED_PAIR})+")
 _ONE_QUOTED_PAIR = re.compile(rf'"?([A-Za-z_]\w{{0,63}}(?:\(\d[a-z]\))?)"? ?(?:=>|:) ?({_QUOTED_VALUE})')
 _QUOTED_MARKS = (b': "', b'=>"', b'=> "')
 _QUOTED = re.compile(r"\s*(['\"])(.*?)\1(?:\s|$)", re.DOTALL)
+# datetime.date(2001, 1, 28), as Python prints a date
+_DATE_CALL = re.compile(
+    rb"(?:datetime\.)?date(?:time)?\((\d{4}), (\d{1,2}), (\d{1,2})(?:, [^()\n]{0,60}(?:\([^()\n]{0,60}\))?)?\)"
+)
 _DATE_PART = re.compile(r"(\w{1,64})\(([123])i\)")
 _TIME = re.compile(r"\b20\d\d-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?")
 _NEXT_PAIR = re.compile(r"[,;] ?(?=[A-Za-z_]\w{0,63}=)")
@@ -203,6 +207,12 @@ class TextTables:
             rows = list(reader)
         except csv.Error:
             rows = [line.decode("utf-8", "replace").split(separator.decode()) for line in lines]
+        further = next((at for at, row in enumerate(rows) if at and _is_header(row)), 0)
+        if further:
+            # a table with other columns of the same number follows without a line between
+            self._send_run(lines[:further], separator, names)
+            self._send_run(lines[further:], separator, None)
+            return
         if names is None and _is_header(rows[0]):
             names, rows = rows[0], rows[1:]
         if names is not None:
@@ -255,6 +265,8 @@ class TextTables:
     # --- what is sent -----------------------------------------------------------------------------------------------
 
     def _send_text(self, block: bytes) -> None:
+        if b"date" in block:
+            block = _DATE_CALL.sub(_written_date, block)
         if block.strip():
             self._is_open = False
             self._out.text(block + b"\n")
@@ -415,6 +427,10 @@ def _have_people_in_columns(rows: Sequence[Sequence[str]]) -> bool:
 
 def _is_word_column(cells: Sequence[str]) -> bool:
     return sum(bool(re.fullmatch(r"\s*['\"]?[^\W\d_][^\d@]{0,40}", cell)) for cell in cells) >= 0.8 * len(cells)
+
+
+def _written_date(found: re.Match[bytes]) -> bytes:
+    return b"%s-%02d-%02d" % (found[1], int(found[2]), int(found[3]))
 
 
 @lru_cache(1024)

@@ -598,6 +598,29 @@ WRITTEN |= {
     "AsciiDoc, a row a line": "|====\n| nom | prenom | ddn\n" + each("| {nom} | {prenom} | {born}\n") + "|====\n",
 }
 
+IDS = {
+    name: [[row["id"], *(row[each] for each in columns)] for row in ROWS]
+    for name, columns in (("names", ("nom", "prenom")), ("dates", ("ddn", "tel")))
+}
+WRITTEN |= {
+    f"two tables of one width with the same ids, {between!r} between": "Voici deux tables\n\nid;nom;prenom\n"
+    + "".join(";".join(cells) + "\n" for cells in IDS["names"])
+    + between
+    + "id;date_naissance;tel\n"
+    + "".join(";".join(cells) + "\n" for cells in IDS["dates"])
+    for between in ("", "\nEt la seconde :\n\n")
+}
+WRITTEN |= {
+    "a chat with times": each("2024-05-01 10:04:07 <doc> {nom} {prenom} {ddn}\n"),
+    "a chat with times in lines of their own": each("[01-May-24 10:04 AM] leaker#1234\n{nom} | {prenom} | {ddn}\n\n\n"),
+    "a log of Django with dates": each(
+        "INFO 2024-05-01 10:04:07,123 views saved "
+        "{{'nom': '{nom}', 'prenom': '{prenom}', 'ddn': datetime.date({born.year}, {born.month}, {born.day})}}\n"
+    ),
+    "properties of Org": each("* {nom} {prenom}\n:PROPERTIES:\n:DDN: {ddn}\n:TEL: {tel}\n:END:\n"),
+    "sections of people": each("[{nom} {prenom}]\nddn={ddn}\ntel={tel}\n\n"),
+}
+
 
 @pytest.fixture(scope="module")
 def examiner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Examiner]:
