@@ -61,10 +61,11 @@ class MemoFile:
         end = held.find(_END, at, at + _MAX_TEXT)
         return bytes(held[at : end if end >= 0 else at + _MAX_TEXT]), end if end >= 0 else len(held)
 
-    def texts(self) -> Iterator[bytes]:
-        """All texts, block after block."""
+    def texts(self, size: int | None = None) -> Iterator[bytes]:
+        """All texts, block after block; `size`: only those that begin within so many bytes."""
+        stop = len(self._held) if size is None else min(size, len(self._held))
         at = max(_HEADER, self._block) if not self._is_foxpro else -(-_HEADER // self._block) * self._block
-        while at < len(self._held):
+        while at < stop:
             text, end = self._text(at)
             if text.strip(b"\0 "):
                 yield text

@@ -10,6 +10,7 @@ import re
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from crawler.readers.core.limits import HEAD, Damaged, Limits
 from crawler.readers.core.output import Output
@@ -40,6 +41,8 @@ _NAME_LETTERS = frozenset("éèêëàâäîïôöùûüçÿœæÉÈÊËÀÂÄÎ�
 _GUESSED = ("cp850", "cp1252", "cp437")
 # so many times more strange signs than under the best page speak against a declared one
 _CLEARLY = 4
+# so many memos tell the code page together with the records
+_MEMOS_JUDGED, _BYTES_JUDGED = 200, 2**18
 # the number of a memo's block has ten digits, in Visual FoxPro four bytes
 _BINARY_NUMBER = 4
 # ends lines where dBase broke them itself
@@ -73,8 +76,13 @@ def read(source: Source, out: Output, limits: Limits) -> None:
     if not fields:
         raise Damaged("damaged", "the description of the fields is damaged")
     per_piece = max(1, 2**18 // record)
-    encoding = _encoding(_CODE_PAGES.get(start[29], ""), source.peek(min(2**18, record * count)))
     memos = _memo_file(source)
+    declared = _CODE_PAGES.get(start[29], "")
+    sample = source.peek(min(_BYTES_JUDGED, record * count))
+    if memos is not None and sample.isascii():
+        # accents stand in memos alone
+        sample = b"\n".join(islice(memos.texts(_BYTES_JUDGED), _MEMOS_JUDGED))
+    encoding = _encoding(declared, sample)
     batches = TableBatcher(out, limits)
     names = [_full_name(field) for field in fields]
     left = count

@@ -19,6 +19,8 @@ EMBEDDED_SEARCH = "all"
 
 _BEGIN = re.compile(rb"\s{0,20}H([|!])([~^])([~^])\\&\1")
 _ENDS = re.compile(r"[\r\n]+")
+# of messages and results, which is nobody's birth date
+_TIME = re.compile(r"(?:19|20)\d{6}(?:\d{4}|\d{6})?")
 _MAIL = re.compile(r"[^\s@|~^]{1,64}@[^\s@|~^]{1,255}")
 _NAME, _BIRTH_NAME, _BIRTH_DATE, _ADDRESS, _PHONE = 5, 6, 7, 10, 12
 _IDENTIFIERS = (2, 3, 4)
@@ -41,7 +43,7 @@ def read(source: Source, out: Output, limits: Limits) -> None:
                 if row := _person(fields).to_row():
                     records.add([row], size=len(segment))
                 fields = [field for at, field in enumerate(fields) if at > _PHONE]
-            text.append(" ".join(field.replace("~", " ") for field in fields if field))
+            text.append(" ".join(field.replace("~", " ") for field in fields if field and not _TIME.fullmatch(field)))
         out.text("\n".join([*filter(None, text), ""]).encode("utf-8", "replace"))
     records.finish()
     if lines.cut:

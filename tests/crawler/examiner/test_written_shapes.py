@@ -617,6 +617,8 @@ WRITTEN |= {
         "INFO 2024-05-01 10:04:07,123 views saved "
         "{{'nom': '{nom}', 'prenom': '{prenom}', 'ddn': datetime.date({born.year}, {born.month}, {born.day})}}\n"
     ),
+    "HPRIM with times of messages": "H|~^\\&|1||LABO~LABO|ORU||||CAB||P|H2.1~C|202405011000\r\n"
+    + each("P|1|{id}|||{nom}~{prenom}||{born:%Y%m%d}|M\r\nOBR|1|{n}||NFS|||20240501\r\n"),
     "properties of Org": each("* {nom} {prenom}\n:PROPERTIES:\n:DDN: {ddn}\n:TEL: {tel}\n:END:\n"),
     "sections of people": each("[{nom} {prenom}]\nddn={ddn}\ntel={tel}\n\n"),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import struct
 import zipfile
 from pathlib import Path
 
@@ -70,3 +71,14 @@ def test_a_code_page_that_is_declared_wrongly_is_not_believed():
     table = read(archive("patient3.dbf", "patient3.dbt", change=b"\x03")).members[0]
     names = {value for row in table.rows for value in row}
     assert {person["prenom"] for person in PEOPLE} <= names
+
+
+def test_accents_in_memos_alone_are_read_under_the_declared_code_page():
+    fields = b"".join(
+        struct.pack("<11sc4xBB14x", name, kind, size, 0) for name, kind, size in ((b"ID", b"N", 8), (b"NOTE", b"M", 10))
+    )
+    head = struct.pack("<B3BIHH17xB2x", 0x83, 124, 5, 1, 1, 32 + len(fields) + 1, 19, 0x03)
+    table = head + fields + b"\r" + b" " + b"1000".rjust(8) + b"1".rjust(10) + b"\x1a"
+    memo = struct.pack("<I", 2).ljust(512, b"\0") + "Brûlefer Élodie, née le 11/12/1969".encode("cp1252") + b"\x1a\x1a"
+    [found, _] = read(make_zip({"p.dbf": table, "p.dbt": memo})).members
+    assert found.tables[0].rows == [["1000", "Brûlefer Élodie, née le 11/12/1969"]]
