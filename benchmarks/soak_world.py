@@ -6,6 +6,7 @@ import contextlib
 import random
 import socket
 import struct
+import sys
 import threading
 import time
 from collections import Counter
@@ -281,12 +282,23 @@ class Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+class _Quiet(ThreadingHTTPServer):
+    """Says nothing of clients that are killed; other errors are shown."""
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type] # as it came
+
+
 class _Server:
     """One server of a world."""
 
     def __init__(self, world: World, address: str) -> None:
-        made = type("_Handler", (Handler,), {"world": world})
-        self.http = ThreadingHTTPServer((address, 0), made)
+        class Made(Handler):
+            """Knows its world, and the address at which it answers."""
+
+        Made.world = world
+        self.http = _Quiet((address, 0), Made)
         self.http.daemon_threads = True
-        self.url = made.home = f"http://{address}:{self.http.server_address[1]}"
+        self.url = Made.home = f"http://{address}:{self.http.server_address[1]}"
         threading.Thread(target=self.http.serve_forever, args=(0.05,), daemon=True).start()

@@ -392,28 +392,29 @@ class Daemon:
         if self.due.rests:
             self.ticks += 1
             return
-        began = time.monotonic()
+        began = time.thread_time()
         states = self.store.sources.states(counts=False)
         if any(at is not None and at > now + TOLERANCE for state in states for at in (state.last_start, state.handed)):
             self.repair_times()
             states = self.store.sources.states(counts=False)
         # without an examiner nothing is started; the job that checks it starts another one
         ready = self.examiner is not None and self.examiner.alive
-        due = list(
-            self.due.of(
-                states,
-                self.sources,
-                self.settings,
-                self.store,
-                now,
-                skip=lambda each: not ready or each.name in running,
-            )
+        due = self.due.of(
+            states,
+            self.sources,
+            self.settings,
+            self.store,
+            now,
+            skip=lambda each: not ready or each.name in running,
         )
-        self.due.note_look(time.monotonic() - began)
         for definition in due:
+            light = is_light(self.store, definition)
+            if not self.executor.has_room(light=light):
+                continue
             crawl = functools.partial(self._crawl, definition)
             work = functools.partial(self._supervised, _crawl_of(definition.name), crawl)
-            self.executor.submit(definition.name, work, light=is_light(self.store, definition))
+            self.executor.submit(definition.name, work, light=light)
+        self.due.note_look(time.thread_time() - began)
         self.ticks += 1
 
     async def _supervised(self, name: str, work: Callable[[], Awaitable[None]]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -41,7 +41,7 @@ class DueSources:
         return time.monotonic() < self._rest_until
 
     def note_look(self, seconds: float) -> None:
-        """Note how long a look at all sources took."""
+        """Note how much processor time a look at all sources took."""
         self._rest_until = time.monotonic() + REST * seconds
 
     def of(
@@ -53,8 +53,8 @@ class DueSources:
         now: datetime,
         *,
         skip: Callable[[SourceState], bool],
-    ) -> Iterator[Definition]:
-        """The definitions of the sources that are due.
+    ) -> list[Definition]:
+        """The definitions of the sources that are due, the one that was due first before the others.
 
         Args:
             states: of all sources.
@@ -67,6 +67,7 @@ class DueSources:
         paces = store.sources.paces()
         price = self._price_of_requests(settings, sources, store)
         deadlines = store.deadlines.nearest(now)
+        found: list[tuple[datetime, str, Definition]] = []
         for state in states:
             definition = sources.get(state.name)
             if definition is None or not state.enabled or state.running or skip(state):
@@ -89,7 +90,8 @@ class DueSources:
                 )
                 known = self._known[state.name] = key, at
             if known[1] <= now:
-                yield definition
+                found.append((known[1], state.name, definition))
+        return [definition for _, _, definition in sorted(found, key=lambda each: each[:2])]
 
     def _price_of_requests(self, settings: Settings, sources: Mapping[str, Definition], store: Store) -> Price | None:
         if settings.daemon.cadence != "learned":

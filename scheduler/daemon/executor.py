@@ -14,6 +14,8 @@ log = structlog.get_logger("daemon")
 
 # A light crawl waits for its site nine tenths of its time.
 LIGHT = 10
+# Work of each kind that waits for its turn, at most; what is due longest comes first, and the rest is still due later.
+MOST_WAITING = 500
 
 
 class Executor(Protocol):
@@ -24,6 +26,10 @@ class Executor(Protocol):
 
         Light work shares processes, so that more of it runs at the same time.
         """
+        ...
+
+    def has_room(self, *, light: bool) -> bool:
+        """Whether more work of a kind should be submitted now; what is not will still be due at the next look."""
         ...
 
     async def stop(self, grace: float) -> None:
@@ -45,6 +51,7 @@ class LocalExecutor:
         self._free = asyncio.Semaphore(parallel)
         self._free_light = asyncio.Semaphore(parallel * LIGHT)
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._waiting: dict[bool, set[str]] = {False: set(), True: set()}
 
     @property
     def running(self) -> frozenset[str]:
@@ -58,15 +65,23 @@ class LocalExecutor:
 
         async def run_in_turn() -> None:
             async with self._free_light if light else self._free:
+                self._waiting[light].discard(name)
                 await work()
 
         task = asyncio.get_running_loop().create_task(run_in_turn(), name=f"crawl {name}")
         self._running[name] = task
+        self._waiting[light].add(name)
         task.add_done_callback(functools.partial(self._ended, name))
         return True
 
+    def has_room(self, *, light: bool) -> bool:
+        """Whether less than `MOST_WAITING` pieces of work of a kind wait for their turn."""
+        return len(self._waiting[light]) < MOST_WAITING
+
     def _ended(self, name: str, task: asyncio.Task[None]) -> None:
         self._running.pop(name, None)
+        for waiting in self._waiting.values():
+            waiting.discard(name)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._on_error(name, error)
 

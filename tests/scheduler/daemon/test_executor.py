@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from scheduler.daemon import executor as executors
 from scheduler.daemon.executor import LocalExecutor
 
 
@@ -56,5 +57,36 @@ def test_work_that_does_not_end_is_cancelled_and_failed_work_frees_its_name():
         executor.submit("broken", broken)
         await executor.stop(1)
         assert not executor.running
+
+    asyncio.run(scenario())
+
+
+def test_no_more_work_is_to_be_submitted_than_can_wait(monkeypatch):
+    """A task of each of ten thousand sources that are due together took 27 MB, and was begun in the order of names."""
+    monkeypatch.setattr(executors, "MOST_WAITING", 2)
+
+    async def scenario() -> None:
+        executor, go = LocalExecutor(1), asyncio.Event()
+
+        async def work() -> None:
+            await go.wait()
+
+        submitted = []
+        for name in "abcdef":
+            if executor.has_room(light=False):
+                submitted.append(name)
+                assert executor.submit(name, work)
+                # one of them begins
+                await asyncio.sleep(0)
+        assert submitted == ["a", "b", "c"]
+        assert executor.has_room(light=True), "light work waits apart"
+        go.set()
+        while executor.running:
+            await asyncio.sleep(0)
+        assert executor.has_room(light=False)
+        executor.submit("d", work)
+        executor.submit("e", work)
+        await executor.stop(0)
+        assert executor.has_room(light=False), "what was cancelled waits no more"
 
     asyncio.run(scenario())

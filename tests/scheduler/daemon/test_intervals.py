@@ -111,6 +111,10 @@ def test_a_source_that_an_incident_names_matters_more_to_the_daemon_and_to_statu
         )
         # both were read 50 minutes ago, and `every` is an hour
         assert [each.name for each in found] == ["named"]
+        later = now + timedelta(days=1)
+        sources = {each.name: each for each in definitions}
+        found = due.of(store.sources.states(), sources, settings, store, later, skip=lambda _: False)
+        assert [each.name for each in found] == ["named", "other"], "the one that was due first comes first"
         shown, _ = watched_sources(store, definitions, now, tied=tied_if_learned(Home(tmp_path), settings))
     named, other = ({each["name"]: each["next_due"] for each in shown}[name] for name in ("named", "other"))
     assert named < now < other
