@@ -318,7 +318,7 @@ def test_every_key_of_every_json_output_is_documented(tmp_path):
         site.publish(FeedEntry("p1", "vendor", "", "f.csv", body + to_csv(patients, header=None), "text/csv"))
         record("crawl", "cards", command="crawl")
         record("source", "check", "cards")
-        site.publish(FeedEntry("p2", "note", "", "note.txt", b"at https://gofile.io/d/x", "text/plain"))
+        site.publish(FeedEntry("p2", "vendor note", "", "note.txt", b"at https://gofile.io/d/x", "text/plain"))
         record("source", "backfill", "cards")
         feed = b"<rss><channel><item><title>t</title><guid>1</guid><link>/1</link></item></channel></rss>"
         with Webhook([(200, {"Content-Type": "application/rss+xml"}, feed)]) as newest:
@@ -330,6 +330,9 @@ def test_every_key_of_every_json_output_is_documented(tmp_path):
         record("alert", "assign", events[0]["event"], "--to", "ana")
         record("alert", "snooze", events[0]["event"], "--until", "4h")
         record("alert", "close", events[0]["event"], "--as", "true")
+        # a word of the incident, whose precision is counted as well
+        [announced] = {each["event"] for each in events if each["kind"] == "announcement"}
+        fine(home, "alert", "close", announced, "--as", "true")
         record("alert", "precision")
         fine(home, "console", "token", "siem")
         record("console", "people")
