@@ -101,11 +101,11 @@ def test_hits_are_the_same_whether_few_or_many_wait(watchlist, monkeypatch):
 def test_many_hits_are_looked_up_beside_the_passes(watchlist, monkeypatch):
     monkeypatch.setattr("crawler.examiner.hits.MAX_WAITING", 5)
     hits, member, inside = confirmer(watchlist), opened(watchlist), threading.Event()
-    looked_up_in: list[str] = []
+    looked_up_in: list[threading.Thread] = []
     resolve = watchlist.resolve
 
     def slow(*given, **named):
-        looked_up_in.append(threading.current_thread().name)
+        looked_up_in.append(threading.current_thread())
         # a look-up of so many goes on only once this thread has more
         assert threading.current_thread() is threading.main_thread() or inside.wait(300)
         return resolve(*given, **named)
@@ -117,9 +117,9 @@ def test_many_hits_are_looked_up_beside_the_passes(watchlist, monkeypatch):
     inside.set()
     hits.confirm_waiting(member)
     assert member.collector.hits()[0].canaries == len(PEOPLE)
-    assert {name.partition("_")[0] for name in looked_up_in} == {"MainThread", "hits"}
+    [beside] = {*looked_up_in} - {threading.main_thread()}
     hits.close()
-    assert not [each for each in threading.enumerate() if each.name.startswith("hits")]
+    assert not beside.is_alive()
 
 
 def test_a_damaged_list_that_the_thread_finds_is_told_to_whoever_asks_for_the_hits(monkeypatch):
