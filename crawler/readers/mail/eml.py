@@ -16,10 +16,9 @@ from email.parser import BytesParser
 from email.policy import compat32
 
 from crawler.readers.core.charsets import decoder, is_recognised
-from crawler.readers.core.embedded_archives import EmbeddedArchiveSearch
 from crawler.readers.core.encoding import as_utf8, is_text, repair, utf8_pieces
 from crawler.readers.core.limits import PIECE, Limits
-from crawler.readers.core.members import read_embedded, read_member
+from crawler.readers.core.members import read_member
 from crawler.readers.core.output import Output
 from crawler.readers.core.source import Source
 from crawler.readers.core.transfer_encodings import (
@@ -38,6 +37,10 @@ _MAX_NESTED = 32
 _MAX_NAME = 255
 # the size of the shortest archive or compressed file
 _MIN_ARCHIVE = 24
+
+# what stands before the first part of ordinary mail is shorter, and holds neither numbers nor fields
+_SENTENCES = 512
+_HOLDS_VALUES = re.compile(rb"[0-9;|\t\0]")
 
 _FIELD = re.compile(rb"(?:[!-9;-~]{1,76}[ \t]*:.*\n(?:[ \t].*\n)*)", re.MULTILINE)
 _MAIL_FIELDS = frozenset(
@@ -85,21 +88,16 @@ def sniff(head: bytes, name: str) -> float:
 
 def read(source: Source, out: Output, limits: Limits) -> None:  # noqa: ARG001 - every reader takes all three
     """Output the headers as text and the parts as members."""
-    lines = _Lines(source, EmbeddedArchiveSearch(lambda data: read_embedded(data, source, out, at=0), out))
+    lines = _Lines(source)
     _read_entity(lines, out, source, [])
-    lines.search_rest()
-    lines.search.finish()
+    # anything may follow a message
+    _read_outside_parts(iter(lines.next, b""), out, source)
 
 
 class _Lines:
-    """Reads lines with their line ends; one line can be put back, and a line that is too long comes in pieces.
+    """Reads lines with their line ends; one line can be put back, and a line that is too long comes in pieces."""
 
-    Attributes:
-        search: looks for embedded archives in the lines that belong to no part.
-    """
-
-    def __init__(self, source: Source, search: EmbeddedArchiveSearch) -> None:
-        self.search = search
+    def __init__(self, source: Source) -> None:
         self._pieces = utf8_pieces(source) if source.peek(2) in (b"\xff\xfe", b"\xfe\xff") else iter(source.piece, b"")
         self._data = b""
         self._at = 0
@@ -128,11 +126,6 @@ class _Lines:
         """Put a line back, so that it is the next one again."""
         self._back = line or None
 
-    def search_rest(self) -> None:
-        """Search the remaining lines for archives: anything may follow a message. The byte pass examines them too."""
-        while line := self.next():
-            self.search.feed(line)
-
 
 def _read_entity(lines: _Lines, out: Output, source: Source, boundaries: list[bytes]) -> None:
     """Read headers and the body that they describe, up to one of the open boundaries."""
@@ -156,8 +149,7 @@ def _read_entity(lines: _Lines, out: Output, source: Source, boundaries: list[by
 
 def _read_parts(lines: _Lines, out: Output, source: Source, boundaries: list[bytes]) -> None:
     """Read the parts of a multipart, which the innermost boundary separates."""
-    for line in _Body(lines, boundaries):
-        lines.search.feed(line)
+    _read_outside_parts(iter(_Body(lines, boundaries)), out, source)
     while True:
         line = lines.next()
         if not line:
@@ -166,7 +158,8 @@ def _read_parts(lines: _Lines, out: Output, source: Source, boundaries: list[byt
         index = _boundary_index(line, boundaries)
         if index < 0:
             # this happens only after a body that ended at an outer boundary
-            lines.search.feed(line)
+            lines.put_back(line)
+            _read_outside_parts(iter(_Body(lines, boundaries)), out, source)
             continue
         if index < len(boundaries) - 1:
             # an outer boundary: this multipart was not closed
@@ -174,10 +167,21 @@ def _read_parts(lines: _Lines, out: Output, source: Source, boundaries: list[byt
             return
         if line.rstrip().endswith(b"--") and line.rstrip() != boundaries[-1]:
             # the lines up to the next outer boundary belong to no part
-            for following in _Body(lines, boundaries[:-1]):
-                lines.search.feed(following)
+            _read_outside_parts(iter(_Body(lines, boundaries[:-1])), out, source)
             return
         _read_entity(lines, out, source, boundaries)
+
+
+def _read_outside_parts(pieces: Iterator[bytes], out: Output, source: Source) -> None:
+    """Read lines that belong to no part: a sentence for programs that know no parts, or whatever else stands there."""
+    member = Source(line_blocks(pieces), "", source.amplification)
+    head = member.peek(_SENTENCES)
+    if len(head) < _SENTENCES and not _HOLDS_VALUES.search(head):
+        member.drain()
+        if head.strip():
+            out.text(repair(head))
+        return
+    read_member(member, out)
 
 
 def _boundary_index(line: bytes, boundaries: list[bytes]) -> int:

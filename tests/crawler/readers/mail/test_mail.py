@@ -180,3 +180,34 @@ def test_parameters_that_make_the_standard_library_fail_do_not_stop_the_reader()
     found = read(mail.encode())
     assert "reader" not in found.all_problems
     assert found.shows("Dupont;Paul")
+
+
+OUTER = "From: a@b.example\nTo: c@d.example\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=cut\n\n"
+NEVER_BEGUN = "--cut\nContent-Type: multipart/mixed; boundary=inner\n\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (OUTER, "--cut\n\nx\n--cut--\n"),
+        (f"{OUTER}--cut\n\nx\n--cut--\n", ""),
+        (OUTER + NEVER_BEGUN, "--cut--\n"),
+        (f"{OUTER}{NEVER_BEGUN}--inner\n\nx\n--inner--\n", "--cut--\n"),
+        (OUTER, ""),
+    ],
+    ids=[
+        "before the first part",
+        "after the last part",
+        "never begun",
+        "after a multipart in another",
+        "no part at all",
+    ],
+)
+def test_what_stands_outside_of_all_parts_is_read_too(before: str, after: str) -> None:
+    sentence = "This is a multi-part message in MIME format.\n"
+    found = read(f"{before}{sentence}\n{after}".encode())
+    assert found.shows(sentence.strip())
+    table = "nom;prenom;naissance\n" + "".join(f"Dupont;Anna;{day:02}/03/1970\n" for day in range(1, 9))
+    found = read(f"{before}{table}{after}".encode())
+    rows = [row for member in found.walk() for row in member.rows]
+    assert rows[-1] == ["Dupont", "Anna", "08/03/1970"]
