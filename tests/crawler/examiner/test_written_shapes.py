@@ -554,6 +554,7 @@ WRITTEN |= {
     "maps of Elixir": "[\n" + each('%{{nom: "{nom}", prenom: "{prenom}", ddn: ~D[{born}]}},\n') + "]\n",
     "dput of R": f'structure(list({R_NAMES}, ddn = structure({vector("x", days)[4:]}, class = "Date")), class = "{"data"}.frame", row.names = c(NA, -60L))\n',
     "data frames of R": f"p <- {'data'}.frame({R_NAMES},\n  {vector('ddn', lambda row: json.dumps(str(born(row))))})\n",
+    "data frames of R above a table": "q <- list(x = c(1, 2, 3), y = c('a', 'b', 'c'))\n\n" + CSV,
     "web tokens": "\n".join(map(claims, ROWS)),
     "web tokens in a log": "".join(f"10:00:07 GET /api/me 200 Authorization: Bearer {claims(row)}\n" for row in ROWS),
     "web tokens in a table": "id,token\n" + "".join(f"{row['id']},{claims(row)}\n" for row in ROWS),

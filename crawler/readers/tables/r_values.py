@@ -14,6 +14,7 @@ from crawler.readers.core.limits import Limits
 from crawler.readers.core.output import Output
 from crawler.readers.core.regex_compat import possessive
 from crawler.readers.core.source import Source
+from crawler.readers.tables.text_tables import TextTables
 
 FORMAT = "r_values"
 EMBEDDED_SEARCH = "all"
@@ -83,7 +84,10 @@ def read(source: Source, out: Output, limits: Limits) -> None:
     _send(columns, out, limits)
     words = " ".join([*left, text[at:]])
     if words.strip():
-        out.text(words.encode("utf-8", "replace") + b"\n")
+        # a post may have other tables around it
+        tables = TextTables(out, limits)
+        tables.add(words.encode("utf-8", "replace"))
+        tables.finish()
     if size > _MAX_HELD:
         out.problem("size", f"only the first {_MAX_HELD} bytes of its tables were read as rows", incomplete=True)
         for piece in further:
