@@ -162,8 +162,11 @@ class Run:
         while True:
             self.commands += 1
             process = self.world.scan(self.cluster, self.out)
-            broken = self._watch(process, fault)
-            out, said = process.communicate(timeout=_SECONDS)
+            try:
+                broken = self._watch(process, fault)
+                out, said = process.communicate(timeout=_SECONDS)
+            finally:
+                process.kill()
             self.said += said.decode()
             assert "Traceback" not in said.decode(), said.decode()
             if not broken:

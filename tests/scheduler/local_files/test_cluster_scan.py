@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -136,7 +137,7 @@ def test_a_cluster_over_tls_waits_for_workers_and_believes_none_that_lies(tmp_pa
             subprocess.run(arguments, capture_output=True, text=True, env=environment()), "certificates of the cluster"
         )
         environ = environment(**cluster.environ)
-        with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=err, env=environ) as process:
+        with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=err, env=environ) as process, ended(process):
             wait_for(said, "the cluster has no workers; waiting for some")
             cluster.start_worker("no_tocsin")
             wait_for(said, "is this version of Tocsin installed there?")
@@ -160,6 +161,16 @@ def test_a_cluster_over_tls_waits_for_workers_and_believes_none_that_lies(tmp_pa
     assert json.loads(found) == one.json
     assert "the cluster has workers again" in said.read_text()
     assert "Traceback" not in said.read_text()
+
+
+@contextlib.contextmanager
+def ended(process: subprocess.Popen[bytes]):
+    """End a process if a test fails before it has ended by itself."""
+    try:
+        yield
+    except BaseException:
+        process.kill()
+        raise
 
 
 def wait_for(file: Path, words: str) -> None:
