@@ -16,10 +16,12 @@ from email.parser import BytesParser
 from email.policy import compat32
 
 from crawler.readers.core.charsets import decoder, is_recognised
+from crawler.readers.core.embedded_archives import EmbeddedArchiveSearch
 from crawler.readers.core.encoding import as_utf8, is_text, repair, utf8_pieces
-from crawler.readers.core.limits import PIECE, Limits
-from crawler.readers.core.members import read_member
+from crawler.readers.core.limits import HEAD, PIECE, Limits
+from crawler.readers.core.members import read_embedded, read_member
 from crawler.readers.core.output import Output
+from crawler.readers.core.registry import choose
 from crawler.readers.core.source import Source
 from crawler.readers.core.transfer_encodings import (
     Base64Decoder,
@@ -88,16 +90,22 @@ def sniff(head: bytes, name: str) -> float:
 
 def read(source: Source, out: Output, limits: Limits) -> None:  # noqa: ARG001 - every reader takes all three
     """Output the headers as text and the parts as members."""
-    lines = _Lines(source)
+    lines = _Lines(source, EmbeddedArchiveSearch(lambda data: read_embedded(data, source, out, at=0), out))
     _read_entity(lines, out, source, [])
     # anything may follow a message
-    _read_outside_parts(iter(lines.next, b""), out, source)
+    _read_outside_parts(iter(lines.next, b""), lines, out, source)
+    lines.search.finish()
 
 
 class _Lines:
-    """Reads lines with their line ends; one line can be put back, and a line that is too long comes in pieces."""
+    """Reads lines with their line ends; one line can be put back, and a line that is too long comes in pieces.
 
-    def __init__(self, source: Source) -> None:
+    Attributes:
+        search: looks for archives that are written as text in the lines that belong to no part.
+    """
+
+    def __init__(self, source: Source, search: EmbeddedArchiveSearch) -> None:
+        self.search = search
         self._pieces = utf8_pieces(source) if source.peek(2) in (b"\xff\xfe", b"\xfe\xff") else iter(source.piece, b"")
         self._data = b""
         self._at = 0
@@ -149,7 +157,7 @@ def _read_entity(lines: _Lines, out: Output, source: Source, boundaries: list[by
 
 def _read_parts(lines: _Lines, out: Output, source: Source, boundaries: list[bytes]) -> None:
     """Read the parts of a multipart, which the innermost boundary separates."""
-    _read_outside_parts(iter(_Body(lines, boundaries)), out, source)
+    _read_outside_parts(iter(_Body(lines, boundaries)), lines, out, source)
     while True:
         line = lines.next()
         if not line:
@@ -159,7 +167,7 @@ def _read_parts(lines: _Lines, out: Output, source: Source, boundaries: list[byt
         if index < 0:
             # this happens only after a body that ended at an outer boundary
             lines.put_back(line)
-            _read_outside_parts(iter(_Body(lines, boundaries)), out, source)
+            _read_outside_parts(iter(_Body(lines, boundaries)), lines, out, source)
             continue
         if index < len(boundaries) - 1:
             # an outer boundary: this multipart was not closed
@@ -167,19 +175,25 @@ def _read_parts(lines: _Lines, out: Output, source: Source, boundaries: list[byt
             return
         if line.rstrip().endswith(b"--") and line.rstrip() != boundaries[-1]:
             # the lines up to the next outer boundary belong to no part
-            _read_outside_parts(iter(_Body(lines, boundaries[:-1])), out, source)
+            _read_outside_parts(iter(_Body(lines, boundaries[:-1])), lines, out, source)
             return
         _read_entity(lines, out, source, boundaries)
 
 
-def _read_outside_parts(pieces: Iterator[bytes], out: Output, source: Source) -> None:
+def _read_outside_parts(pieces: Iterator[bytes], lines: _Lines, out: Output, source: Source) -> None:
     """Read lines that belong to no part: a sentence for programs that know no parts, or whatever else stands there."""
     member = Source(line_blocks(pieces), "", source.amplification)
-    head = member.peek(_SENTENCES)
+    head = member.peek(HEAD)
     if len(head) < _SENTENCES and not _HOLDS_VALUES.search(head):
         member.drain()
         if head.strip():
             out.text(repair(head))
+        return
+    reader = choose(head, "")
+    if reader is not None and reader.FORMAT == "base64":
+        # the search recognises an archive that was read as a part of this message
+        while piece := member.piece():
+            lines.search.feed(piece)
         return
     read_member(member, out)
 
