@@ -60,6 +60,8 @@ TELLING = ("source_silent", "source_changed")
 SLACK = 60.0
 # A process may need so much more memory in the last quarter than in the second, after everything was loaded once.
 GROWTH = 1.05
+# Seconds without kills that a daemon needs before that, if it was killed.
+WARM_UP = 300.0
 
 
 @dataclass
@@ -223,10 +225,12 @@ def soak(
             result.faults.append(f"{left} leases were left")
         crawls = dict(db.execute("select state, count(*) from crawl group by state").fetchall())
     growth = _growth(samples)
+    # a daemon that was started a minute ago is not warm yet
+    warm = not kills or seconds - killing >= WARM_UP
     result.faults += [
         f"{role}: {what} grew from {before:.0f} to {after:.0f}"
         for (role, what), (before, after) in growth.items()
-        if after > before * GROWTH + (4 if what == "descriptors" else 0)
+        if warm and after > before * GROWTH + (4 if what == "descriptors" else 0)
     ]
     if "Traceback" in log_path.read_text():
         result.faults.append("the log has a traceback")
