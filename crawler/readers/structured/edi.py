@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from crawler.readers.core.encoding import as_utf8, utf8_pieces
 from crawler.readers.core.limits import Limits
+from crawler.readers.core.members import read_member
 from crawler.readers.core.output import Output
 from crawler.readers.core.regex_compat import possessive
 from crawler.readers.core.source import Source
@@ -33,6 +34,7 @@ _PROVIDERS = frozenset(("85", "82", "77", "71", "72", "73", "87", "DN", "DK", "D
 # segments around messages: their dates are nobody's
 _SERVICE = frozenset(("ISA", "GS", "ST", "BHT", "BGN", "SE", "GE", "IEA", "UNA", "UNB", "UNG", "UNH", "BGM", "UNT", "UNE", "UNZ", "DTP", "DTM", "INS"))  # fmt: skip
 _MAIL = re.compile(r"[^\s@:+*]{1,64}@[^\s@:+*]{1,255}")
+_TAG = re.compile(r"[A-Za-z][A-Za-z0-9]{1,2}")
 _LONGEST = 2**20
 
 
@@ -70,7 +72,7 @@ def _signs(head: bytes) -> _Signs | None:
 def read(source: Source, out: Output, limits: Limits) -> None:
     """Output a row for each person, and the other segments as text."""
     signs = _signs(as_utf8(source.peek(4096)))
-    messages = _MessageReader(out, limits, signs or _Signs(":", "+", "?", "'"))
+    messages = _MessageReader(out, limits, signs or _Signs(":", "+", "?", "'"), source.amplification)
     for segment in _segments(source, messages.signs):
         messages.read_segment(segment)
     messages.finish()
@@ -98,10 +100,15 @@ def _segments(source: Source, signs: _Signs) -> Iterator[str]:
 
 
 class _MessageReader:
-    """Reads segments in order; those behind the name of a person describe this person."""
+    """Reads segments in order; those behind the name of a person describe this person.
 
-    def __init__(self, out: Output, limits: Limits, signs: _Signs) -> None:
-        self.out, self.signs = out, signs
+    What stands between or behind segments is a text of its own, in which the sign of their end may occur.
+    """
+
+    def __init__(self, out: Output, limits: Limits, signs: _Signs, amplification: Callable[[], float]) -> None:
+        self.out, self.signs, self._amplification = out, signs, amplification
+        self._foreign: list[str] = []
+        self._foreign_size = 0
         self.records = RecordWriter(out, limits)
         self._person: PersonFields | None = None
         self._text: list[str] = []
@@ -109,8 +116,16 @@ class _MessageReader:
 
     def read_segment(self, segment: str) -> None:
         """Take the fields of a person from a segment, or keep it as text."""
+        before, line_end, last = segment.rpartition("\n")
+        if line_end and not self._is_segment(segment) and self._is_segment(last):
+            self._take_foreign(before)
+            segment = last
+        elif not self._is_segment(segment):
+            self._take_foreign(segment)
+            return
         elements = self._split(segment, self.signs.element)
         tag, fields = elements[0].strip().upper(), [self._split(each, self.signs.component) for each in elements[1:]]
+        self._send_foreign()
         fields = [[self._plain(part) for part in field] for field in fields]
         self._size += len(segment)
         if tag in ("PNA", "NAD", "NM1"):
@@ -126,10 +141,21 @@ class _MessageReader:
             if len(self._text) > 1000:
                 self._send_text()
 
+    def _is_segment(self, text: str) -> bool:
+        tag = text[:8].lstrip().partition(self.signs.element)[0].partition(self.signs.component)[0]
+        return _TAG.fullmatch(tag) is not None
+
+    def _take_foreign(self, text: str) -> None:
+        self._foreign.append(text)
+        self._foreign_size += len(text)
+        if self._foreign_size > _LONGEST:
+            self._send_foreign()
+
     def finish(self) -> None:
         """End the interchange."""
         self._end()
         self._send_text()
+        self._send_foreign()
         self.records.finish()
 
     def _begin(self, tag: str, fields: list[list[str]]) -> None:
@@ -143,18 +169,23 @@ class _MessageReader:
                 self._text.append(" ".join(part for field in fields for part in field if part))
                 return
             person.identifiers = [(_at(fields, 8), _at(fields, 7))]
+            self._tell(fields[4:7] + fields[9:])
         elif tag == "NAD":
             surname, first = _at(fields, 3), _at(fields, 3, 1)
             person.addresses = [" ".join(part for field in fields[4:] for part in field if part)]
+            self._tell([*fields[1:3], *(field[2:] for field in fields[3:4])])
         else:
             for field in fields[3:]:
                 kind, parts = field[0].upper(), field[1:]
-                if kind in _FIRST_NAMES and parts:
-                    first = first or parts[0]
-                elif parts and (kind in _SURNAMES or kind.isdigit()):
-                    surname = surname or parts[0]
+                if kind in _FIRST_NAMES and parts and not first:
+                    first = parts[0]
+                elif parts and (kind in _SURNAMES or kind.isdigit()) and not surname:
+                    surname = parts[0]
                     first = first or (parts[1] if len(parts) > 1 else "")
+                else:
+                    self._tell([field])
             person.identifiers = [(_at(fields, 1), "")]
+            self._tell([*(field[1:] for field in fields[1:2]), *fields[2:3]])
         person.names = [(surname.strip(), first.strip(), "")]
 
     def _describe(self, tag: str, fields: list[list[str]], person: PersonFields) -> bool:
@@ -163,12 +194,14 @@ class _MessageReader:
             person.birth_dates.append(_at(fields, 0, 1)[:8])
         elif tag == "DMG":
             person.birth_dates.append(_at(fields, 1)[:8])
+            self._tell(fields[3:])
         elif tag in ("ADR", "N3", "N4"):
             person.addresses.append(" ".join(part for field in fields for part in field if part))
         elif tag in ("COM", "PER"):
             parts = [part for field in fields for part in field]
             person.mails += [part for part in parts if _MAIL.fullmatch(part)]
             person.phones += [part for part in parts if sum(map(str.isdigit, part)) >= 8 and "@" not in part]
+            self._tell([[part for part in parts if part not in person.mails and part not in person.phones]])
         elif tag in ("REF", "RFF"):
             person.identifiers.append((_at(fields, 1) or _at(fields, 0, 1), _at(fields, 0)))
         else:
@@ -181,6 +214,23 @@ class _MessageReader:
             self.records.add([row], size=self._size)
         self._size = 0
 
+    def _tell(self, fields: Sequence[Sequence[str]]) -> None:
+        """Keep as text what no column of a person holds."""
+        if words := " ".join(part for field in fields for part in field if part):
+            self._text.append(words)
+
+    def _send_foreign(self) -> None:
+        if self._foreign:
+            self._end()
+            self._send_text()
+            self.records.flush()
+            text = self.signs.end.join(self._foreign).encode("utf-8", "replace") + b"\n"
+            if text.count(b"\n") > 1:
+                read_member(Source(iter((text,)), "", self._amplification), self.out)
+            else:
+                self.out.text(text)
+        self._foreign, self._foreign_size = [], 0
+
     def _send_text(self) -> None:
         if self._text:
             self.out.text("\n".join([*self._text, ""]).encode("utf-8", "replace"))
@@ -190,11 +240,15 @@ class _MessageReader:
         if not self.signs.release or self.signs.release not in text:
             return text.split(sign)
         release = re.escape(self.signs.release)
-        return re.findall(rf"(?:\A|{re.escape(sign)})((?:{release}.|[^{re.escape(sign)}{release}])*)", text)
+        return re.findall(
+            rf"(?:\A|{re.escape(sign)})((?:{release}(?:.|\Z)|[^{re.escape(sign)}{release}])*)", text, re.DOTALL
+        )
 
     def _plain(self, text: str) -> str:
         release = self.signs.release
-        return re.sub(rf"{re.escape(release)}(.)", r"\1", text) if release and release in text else text
+        return (
+            re.sub(rf"{re.escape(release)}(.)", r"\1", text, flags=re.DOTALL) if release and release in text else text
+        )
 
 
 def _at(fields: Sequence[Sequence[str]], field: int, part: int = 0) -> str:

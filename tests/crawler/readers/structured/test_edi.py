@@ -24,3 +24,30 @@ def test_separators_of_the_header_and_quoted_signs_are_honoured():
     found = read(data.encode())
     [row] = found.rows
     assert {'D":ROUX', "Anne", "19750312"} <= set(row)
+
+
+def test_lines_behind_the_last_segment_and_between_messages_are_a_text_of_their_own():
+    begin = "UNB+UNOA:1+a+b+240101:1200+1'UNH+1+ORDERS:D:96A:UN'"
+    people = "nom;prenom;date_naissance\nRoux;Anna;28/01/2001\nd'Arc;Zoé;02/03/1999\nPetit;Léa;05/06/1977\n"
+    end = "PNA+PAT+7+++SU:NOEL+FO:Max'DTM+329:19800101:102'UNT+1+1'\n"
+    for data in (begin + "NAD+BY+1'\n" + people, begin + end + people + end, begin + end + "Malade?\n" + people):
+        found = read(data.encode())
+        assert found.format == "edi"
+        cells = {cell for member in found.walk() for row in member.rows for cell in row}
+        assert {"Roux", "Anna", "28/01/2001"} <= cells, data
+        assert {"d'Arc", "Zoé", "02/03/1999"} <= cells, data
+        assert sum("NOEL" in row and "19800101" in row for row in found.rows) == data.count("NOEL"), data
+    for plain in ("Roux;Anna;28/01/2001;;roux@example.org", "Vu ?\nRoux Anna 28/01/2001 roux@example.org"):
+        found = read(f"{begin}NAD+BY+1'\n{plain}\n".encode())
+        assert found.shows("Anna"), plain
+        assert found.shows("roux@example.org"), plain
+
+
+def test_nothing_that_stands_in_the_segment_of_a_person_is_lost():
+    words = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta"]
+    nad = "NAD+PAT+{}:91+{}:{}+ROUX:{}:{}+{}'".format(*words)
+    pna = "PNA+{}+{}:{}+{}+{}:x+SU:ROUX+FO:{}'".format(*words)
+    found = read(f"UNB+UNOA:1+a+b+240101:1200+1'{nad}{pna}".encode())
+    assert all(found.shows(word) for word in words)
+    x12 = HEADER + "NM1*IL*1*ROUX*ANNE*{}*{}*{}*MI*77*{}*{}~PER*IC*{}*TE*0102030405~".format(*words)
+    assert all(read(x12.encode()).shows(word) for word in words)
