@@ -24,6 +24,7 @@ from crawler.readers.structured.xml_tokens import (
     unescape_xml,
     whole_token_blocks,
 )
+from data.identifiers.header_words import role_of
 
 FORMAT = "xml"
 EMBEDDED_SEARCH = "all"
@@ -50,6 +51,9 @@ _VALUE_ATTRIBUTES = ("value", "v", "val", "valeur")
 _NAME_ATTRIBUTES = ("name", "key", "field", "column", "nom_colonne", "label")
 # attributes that hold no data
 _IGNORED_ATTRIBUTES = ("nil", "type", "Type", "null", "xmlns")
+# of XML-RPC, and of others whose names are those of the fields of a person
+_STRUCT, _MIN_ROLES = "struct", 2
+_PAIR_NAMES, _PAIR_VALUES = frozenset(("name", "key", "nom", "label", "column")), ("value", "valeur", "val")
 _TABLE_ELEMENTS = ("table", "table_data")
 _ROW_ELEMENTS = re.compile(r"row|tr|line|ligne|record|enregistrement|r", re.IGNORECASE)
 
@@ -358,6 +362,8 @@ def _key_and_value(element: _Element) -> tuple[str, Any]:
             return name, values[0]
         if plain and len(values) > 1 and _ROW_ELEMENTS.fullmatch(name):
             return name, values
+    if len(children) == 1 and not element.has_text and (fields := _fields_of_pairs(name, *children.values())):
+        return name, {**attributes, **fields}
     found: dict[str, Any] = dict(attributes)
     if name.lower() in _TABLE_ELEMENTS and "name" in found:
         # phpMyAdmin repeats the name of the table at each row; no person is called so
@@ -368,3 +374,20 @@ def _key_and_value(element: _Element) -> tuple[str, Any]:
     if element.has_text:
         found["#text"] = " ".join(part for part in element.texts if part.strip())
     return name, found
+
+
+def _fields_of_pairs(name: str, pairs: list[Any]) -> dict[str, Any]:
+    """The object whose keys and values are children of equal elements, as XML-RPC writes each; {} for anything else."""
+    fields: dict[str, Any] = {}
+    for pair in pairs:
+        if type(pair) is not dict or len(pair) != len(("name", "value")):
+            return {}
+        key = next((pair[each] for each in _PAIR_NAMES if each in pair), None)
+        value = next((pair[each] for each in _PAIR_VALUES if each in pair), None)
+        if type(key) is not str or value is None or key in fields:
+            return {}
+        # the value stands under its type
+        fields[key] = next(iter(value.values())) if type(value) is dict and len(value) == 1 else value
+    if name == _STRUCT or len({role_of(key) for key in fields} - {""}) >= _MIN_ROLES:
+        return fields
+    return {}

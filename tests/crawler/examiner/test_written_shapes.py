@@ -9,6 +9,7 @@ import base64
 import csv
 import json
 import pickle
+import xmlrpc.client
 from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
@@ -620,6 +621,19 @@ WRITTEN |= {
     ),
     "HPRIM with times of messages": "H|~^\\&|1||LABO~LABO|ORU||||CAB||P|H2.1~C|202405011000\r\n"
     + each("P|1|{id}|||{nom}~{prenom}||{born:%Y%m%d}|M\r\nOBR|1|{n}||NFS|||20240501\r\n"),
+    "XML-RPC": xmlrpc.client.dumps(([{name: row[name] for name in NAMES} for row in ROWS],), methodresponse=True),
+    "XML-RPC without types": "<list>"
+    + each(
+        "<struct><member><name>nom</name><value>{nom}</value></member><member><name>prenom</name><value>{prenom}</value>"
+        "</member><member><name>ddn</name><value>{ddn}</value></member></struct>\n"
+    )
+    + "</list>",
+    "names and values of XML": "<list>"
+    + each(
+        "<person>\n<field><key>nom</key><value>{nom}</value></field>\n<field><key>prenom</key><value>{prenom}</value></field>\n"
+        "<field><key>ddn</key><value>{ddn}</value></field>\n</person>\n"
+    )
+    + "</list>",
     "properties of Org": each("* {nom} {prenom}\n:PROPERTIES:\n:DDN: {ddn}\n:TEL: {tel}\n:END:\n"),
     "sections of people": each("[{nom} {prenom}]\nddn={ddn}\ntel={tel}\n\n"),
 }
