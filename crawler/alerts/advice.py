@@ -36,7 +36,8 @@ def advice_of(event: Event, phrases: Phrases) -> str:
     values = _values_of(event, phrases)
     advice = retro + phrases(f"advice.{key}", **values)
     if kind in _LOOK_AT_POST and facts.get("evidence"):
-        advice += " " + phrases("advice.address", opened=values["opened"])
+        address = "advice.addresses" if facts.get("posts", 1) > 1 else "advice.address"
+        advice += " " + phrases(address, opened=values["opened"])
     if kind not in {EventKind.FURTHER_RELEASE, EventKind.CANARY_HIT} or not facts.get("clients"):
         return advice
     command = f"tocsin alert show {event.id[:12]} --csv clients.csv"
@@ -61,6 +62,8 @@ def _key_of(event: Event) -> str:
         return "source_look"
     if kind is EventKind.SOURCE_CHANGED and facts.get("evidence"):
         return "source_page"
+    if kind is EventKind.UNEXAMINED and facts.get("posts", 1) > 1:
+        return "unexamined_posts"
     if kind is EventKind.GAP and subject == "lost posts":
         return "gap_lost"
     if kind is EventKind.SOURCE_SILENT and subject == "new posts":

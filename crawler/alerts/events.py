@@ -202,7 +202,14 @@ def _merged_hits(findings: Sequence[Finding]) -> list[dict[str, Any]]:
 
 
 def _problem_codes(findings: Sequence[Finding]) -> list[str]:
-    return sorted({problem.partition(":")[0] for each in findings for problem in each.problems})
+    """The codes of the findings, and of what was not examined in them: a container does not repeat what its members say."""
+    codes: set[str] = set()
+    waiting = list(findings)
+    while waiting:
+        each = waiting.pop()
+        codes.update(problem.partition(":")[0] for problem in each.problems)
+        waiting += [member for member in each.members if not member.complete]
+    return sorted(codes)
 
 
 def _all_known(finding: Finding) -> bool:

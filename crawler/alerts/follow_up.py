@@ -42,12 +42,19 @@ def follow_up(message: Message, event: Event, first: Event, names: Mapping[str, 
     source = sanitize(event.source, MAX_NAME) or phrases("title.a_source")
     said = phrases("title.also", source=source, places=phrases.count("place", places), title=title)
     kept = {phrases(f"label.{key}") for key in ("incomplete", "address", "source", "incident", "case")}
+    if not _clients(event) <= _clients(first):
+        # the first message does not name them
+        kept |= {phrases("label.clients"), phrases("label.worst")}
     return replace(
         message,
         title=sanitize(said, MAX_TITLE),
         fields=(*(field for field in message.fields if field.label in kept), thread),
         advice=phrases("advice.also"),
     )
+
+
+def _clients(event: Event) -> set[str]:
+    return {hit["client"] for hit in event.facts.get("clients", ())}
 
 
 def with_sightings(message: Message, sightings: Sequence[Event]) -> Message:

@@ -89,7 +89,13 @@ def problem_text(code: str, phrases: Phrases) -> str:
 
 def rule_text(name: str, phrases: Phrases) -> str:
     """The name of a rule: `word 'base santé'`; expressions are called so in both languages."""
-    return phrases("rule.word", word=name.removeprefix("word ")) if name.startswith("word ") else name
+    shown = shown_rule(name)
+    return phrases("rule.word", word=shown.removeprefix("word ")) if shown.startswith("word ") else shown
+
+
+def shown_rule(name: str) -> str:
+    r"""The name of a rule with its expression as somebody wrote it: names are made by `repr`, which doubles each `\`."""
+    return name.replace("\\\\", "\\")
 
 
 def changed_text(change: str, phrases: Phrases) -> str:
@@ -128,7 +134,8 @@ def _added_text(facts: Mapping[str, Any], phrases: Phrases) -> str:
 
 
 def _leak(event: Event, names: Mapping[str, str], phrases: Phrases) -> str:
-    facts, whose, what = event.facts, _whose(event, names, phrases), phrases(f"title.{event.kind.value}")
+    facts, whose = event.facts, _whose(event, names, phrases)
+    what = phrases(f"title.{(EventKind.CANARY_HIT if _follows_nothing(facts) else event.kind).value}")
     if "verdict" not in facts:
         records = phrases.count("record", HitTotals.of_facts(facts, names).records)
         return phrases("title.leak_records", what=what, records=records, whose=whose)
@@ -136,6 +143,11 @@ def _leak(event: Event, names: Mapping[str, str], phrases: Phrases) -> str:
         return phrases("title.leak_added", what=what, added=_added_text(facts, phrases), whose=whose)
     known = phrases.count("known", facts["known"])
     return phrases("title.leak_new", what=what, new=new_people_text(facts, phrases), whose=whose, known=known)
+
+
+def _follows_nothing(facts: Mapping[str, Any]) -> bool:
+    """Whether nobody in the data is known, so that it goes on with nothing that was released before as far as one sees."""
+    return "verdict" in facts and not (facts["known"] or facts.get("parents") or facts.get("mistyped"))
 
 
 def _shared_people(event: Event, names: Mapping[str, str], phrases: Phrases) -> str:
@@ -213,6 +225,8 @@ def _unexamined(event: Event, names: Mapping[str, str], phrases: Phrases) -> str
     else:
         what = phrases("title.some_data")
     walled = facts.get("problems") == ["walled"]
+    if "samples" in facts and "reason" not in facts and not walled:
+        return phrases("title.unexamined_part", what=what, source=source)
     return phrases("title.walled" if walled else "title.unexamined", what=what, source=source)
 
 

@@ -229,23 +229,32 @@ def generate(home: Home, client: str, name: str, count: int, out: Path, domain: 
     rows = [[person[column] for column in INVENTED_COLUMNS] for person in people]
     made = enrol_rows(iter(rows), plan_columns_of_rows(list(INVENTED_COLUMNS), rows[:500]), keys)
     try:
-        with open(  # noqa: PTH123 - os.open sets the mode and never replaces a file
-            os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", newline="", encoding="utf-8"
-        ) as stream:
-            writer = csv.writer(stream)
-            writer.writerow(INVENTED_COLUMNS)
-            writer.writerows(rows)
+        opened = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError as error:
         raise InputError(f"{out} exists and is not overwritten", hint="name another file with --out") from error
     except OSError as error:
         raise InputError(f"{out} cannot be written: {error.strerror}", hint="choose another file with --out") from error
     bundle = home.watchlist_dir / f".{os.getpid()}.bundle"
     try:
-        write_bundle(bundle, keys, made.records, client=client, name=name, canaries=made.canaries, planted=True)
-        header, records = read_bundle(bundle, keys.case, keys.bundle)
-    finally:
-        bundle.unlink(missing_ok=True)
-    import_bundle(home.watchlist_dir, keys.case, header, records)
+        try:
+            with open(opened, "w", newline="", encoding="utf-8") as stream:  # noqa: PTH123 - os.open set the mode
+                writer = csv.writer(stream)
+                writer.writerow(INVENTED_COLUMNS)
+                writer.writerows(rows)
+        except OSError as error:
+            raise InputError(
+                f"{out} cannot be written: {error.strerror}", hint="choose another file with --out"
+            ) from error
+        try:
+            write_bundle(bundle, keys, made.records, client=client, name=name, canaries=made.canaries, planted=True)
+            header, records = read_bundle(bundle, keys.case, keys.bundle)
+        finally:
+            bundle.unlink(missing_ok=True)
+        import_bundle(home.watchlist_dir, keys.case, header, records)
+    except BaseException:
+        # who would be planted, but is on no watch-list, would ring nothing
+        out.unlink(missing_ok=True)
+        raise
     with after_change(f"run: tocsin canary list; the people are in {out}"):
         record_watchlist(home)
     click.echo(f"{out}: {made.canaries} invented people for {client}; their {header.tags} tags are on the watch-list")

@@ -278,6 +278,7 @@ def split(home: Home, event: str) -> None:
 @pass_home
 def precision(home: Home, as_json: bool) -> None:
     """Show how people closed the events of each kind and source and of each rule of an incident, and the share of true alarms."""
+    from crawler.alerts.headlines import shown_rule
     from data.store.store import Store
 
     with contextlib.closing(Store.open(home.db_path)) as store:
@@ -291,7 +292,7 @@ def precision(home: Home, as_json: bool) -> None:
         return
     console().print(_table(["kind", "source"], [((each.kind.value, each.source), each) for each in found]))
     if rules:
-        console().print(_table(["rule"], [((each.rule,), each) for each in rules]))
+        console().print(_table(["rule"], [((shown_rule(each.rule),), each) for each in rules]))
 
 
 def _counts(each: Precision) -> dict[str, Any]:

@@ -175,6 +175,7 @@ PHRASES: Mapping[str, str | tuple[str, str]] = {
     "title.announced_plain": "A release was announced",
     "title.walled": "{what} from {source} cannot be read by guests: client data there cannot be ruled out",
     "title.unexamined": "{what} from {source} could not be examined: client data there cannot be ruled out",
+    "title.unexamined_part": "{what} from {source} could not be examined to its end: client data there cannot be ruled out",
     "title.linked_files": (
         "{posts} of {source} link to {files} that no rule of this source reads: client data there cannot be ruled out"
     ),
@@ -363,6 +364,8 @@ PHRASES: Mapping[str, str | tuple[str, str]] = {
     "advice.listing_changed": "Look at the post: further parts of a leak are often announced this way.",
     "advice.announcement": ("Look at the post and prepare: its source is checked more often as the time comes near."),
     "advice.unexamined": "Check the post by hand; the site may have removed it by now.",
+    "advice.unexamined_posts": "Check the posts by hand; the site may have removed some by now.",
+    "advice.addresses": "The addresses of the posts, with the private key: {opened}",
     "advice.address": "The address of the post, with the private key: {opened}",
     "advice.linked_files": (
         "See on which hosts they are: tocsin source hosts {source}. Files on hosts that a source declares are read;"

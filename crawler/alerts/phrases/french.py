@@ -179,6 +179,9 @@ PHRASES: Mapping[str, str | tuple[str, str]] = {
     "title.words": "Une publication parle de l'incident : {rules}",
     "title.announced_plain": "Une diffusion est annoncée",
     "title.walled": "Illisible pour les visiteurs sur {source} : {what} ; des données de clients peuvent s'y trouver",
+    "title.unexamined_part": (
+        "Non examiné jusqu'au bout sur {source} : {what} ; des données de clients peuvent s'y trouver"
+    ),
     "title.unexamined": "Non examiné sur {source} : {what} ; des données de clients peuvent s'y trouver",
     "title.linked_files": (
         "{source} : {posts} avec des liens vers {files} qu'aucune règle ne lit ; des données de clients peuvent s'y trouver"
@@ -381,6 +384,8 @@ PHRASES: Mapping[str, str | tuple[str, str]] = {
         "Regardez la publication et préparez-vous : sa source est lue plus souvent à mesure que l'heure approche."
     ),
     "advice.unexamined": "Vérifiez la publication à la main ; le site l'a peut-être déjà retirée.",
+    "advice.unexamined_posts": "Vérifiez les publications à la main ; le site en a peut-être déjà retiré.",
+    "advice.addresses": "Les adresses des publications, avec la clé privée : {opened}",
     "advice.address": "L'adresse de la publication, avec la clé privée : {opened}",
     "advice.linked_files": (
         "Voyez sur quels serveurs ils sont : tocsin source hosts {source}. Les fichiers de serveurs qu'une source déclare"

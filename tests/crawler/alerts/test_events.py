@@ -100,6 +100,13 @@ def test_hits_of_several_samples_of_a_post_are_merged_by_client():
     assert most_important([PLAIN, HITS]) is HITS
 
 
+def test_why_a_member_was_not_examined_is_told_of_its_container():
+    cut = replace(PLAIN, complete=False, problems=("cut: the compressed data ends too early",))
+    whole = replace(PLAIN, problems=("picture: its text was recognised",))
+    container = replace(HITS, complete=False, members=(whole, replace(PLAIN, complete=False, members=(cut,))))
+    assert [each.facts["problems"] for each in events(container)] == [["cut"], ["cut"]]
+
+
 def test_equal_parts_give_equal_ids_and_different_parts_different_ids():
     assert event_id(EventKind.GAP, "a", 1) == event_id(EventKind.GAP, "a", 1)
     assert (

@@ -9,6 +9,7 @@ import pytest
 
 from crawler.alerts.events import build_event
 from crawler.alerts.wording import message_of
+from crawler.pages.incident_rules import Rules
 from data.model import EventKind
 from tests.synth.breach import client_names, events_of_every_kind
 
@@ -155,8 +156,48 @@ def test_one_person_is_one_in_both_languages():
     one = PEOPLE | {"verdict": "new", "people": 1, "known": 0, "new": 1, "interval": [1, 1], **FEW}
     event = build_event(EventKind.FURTHER_RELEASE, NOW, "x", facts=one)
     first, _, people, *_ = message_of(event, clients={"c": "Cabinet"}, language="fr").text.splitlines()
-    assert first.endswith("Nouvelle diffusion : 1 personne jamais vue, client Cabinet ; 0 connue")
+    assert first.endswith("Données de clients publiées : 1 personne jamais vue, client Cabinet ; 0 connue")
     assert people == "Personnes : 1 dans ces données ; 1 jamais vue auparavant ; 0 connue"
+
+
+NOBODY_KNOWN = PEOPLE | {"verdict": "new", "known": 0, "new": 390, "interval": [390, 390], **FEW}
+
+
+@pytest.mark.parametrize(
+    ("facts", "begin"),
+    [
+        # nothing needs to be registered for planted people to ring: what nobody is known of goes on with nothing
+        (NOBODY_KNOWN, "Client data published: 390 people not seen before, client Cabinet"),
+        (NOBODY_KNOWN | {"known": 1, "people": 391}, "Further release: 390 people"),
+        (NOBODY_KNOWN | {"mistyped": 2, "interval": [380, 390]}, "Further release: 388 people"),
+        (NOBODY_KNOWN | {"parents": [{"release": "part-1", "share": 0.5}]}, "Further release: 390 people"),
+    ],
+)
+def test_a_further_release_goes_on_with_something(facts, begin):
+    assert lines(EventKind.FURTHER_RELEASE, **facts)[0].startswith(f"🔴 {begin}")
+
+
+def test_rules_are_shown_as_they_were_written():
+    names = Rules.of([r"base\santé"], [r"base\.(sant|medi)\w+"], {}).matching(r"a base\santé or base.medilog")
+    said = lines(EventKind.ANNOUNCEMENT, rules=names)
+    assert r"word 'base\santé'" in said
+    assert r"expression 'base\.(sant|medi)\w+'" in said
+    assert not any(r"\\" in line for line in said)
+
+
+def test_several_posts_are_several_in_what_to_do():
+    sealed = {"evidence": ["a" * 32], "codes": {"status": 2}}
+    for posts, said in ((1, "The address of the post, "), (2, "The addresses of the posts, ")):
+        [advice] = [
+            each for each in lines(EventKind.UNEXAMINED, posts=posts, **sealed) if each.startswith("What to do")
+        ]
+        assert said in advice
+        assert ("Check the posts by hand" in advice) == (posts == 2)
+
+
+def test_a_sample_of_which_a_part_was_examined_is_not_said_to_be_unexamined():
+    first = lines(EventKind.UNEXAMINED, samples=1, problems=["cut"], bytes=9)[0]
+    assert "1 sample from a source could not be examined to its end" in first
 
 
 def test_what_a_program_said_stands_behind_its_meaning_in_other_languages():

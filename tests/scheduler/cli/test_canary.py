@@ -8,6 +8,7 @@ import hmac
 import json
 import re
 import struct
+import subprocess
 from dataclasses import asdict, replace
 from decimal import Decimal, localcontext
 from pathlib import Path
@@ -23,6 +24,7 @@ from data.hashing.tags import Kind, confirm_digest, probe_tag
 from data.identifiers import normalise
 from scheduler.canaries.invention import INVENTED_COLUMNS
 from scheduler.canaries.planning import canaries_needed, detection_probability
+from tests.command import TOCSIN, environment
 from tests.inside import fine, refused, run, snapshot
 from tests.synth.people import people, to_csv
 
@@ -156,6 +158,21 @@ def test_a_table_that_exists_is_not_overwritten_and_nothing_is_enrolled(home, tm
     )
     assert out.read_text() == "precious"
     assert snapshot(home) == before
+
+
+@pytest.mark.parametrize("count", [20, 2000], ids=["the watch-list", "the table"])
+def test_people_who_are_on_no_watch_list_are_in_no_table(home, tmp_path, count):
+    """Whoever planted them would wait for an alarm that never comes. Of 20 the table has room and the bundle has not."""
+    out = tmp_path / "plant.csv"
+    done = subprocess.run(
+        ["/bin/bash", "-c", 'ulimit -f 4; exec "$@"', "bash", TOCSIN, "--home", home, "canary", "generate",
+         "--client", "p1", "--count", str(count), "--out", out],
+        env=environment(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert ("plant.csv cannot be written" in done.stderr) == (count == 2000), done.stderr
+    assert not out.exists()
+    assert not list((home / "watchlist").iterdir())
 
 
 @pytest.mark.parametrize("client", ["", "../p1", "a b", "x" * 65, "p1\n"])

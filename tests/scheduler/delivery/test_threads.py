@@ -120,6 +120,19 @@ def test_the_same_data_at_five_places_is_one_message_with_short_follow_ups_in_it
     assert len(others[-1].body) < len(first.body)
 
 
+def test_a_follow_up_names_clients_of_whom_the_first_message_did_not_speak(store):
+    with Webhook([STRICT["matrix"]]) as chat:
+        settings = settings_for("matrix", f"{chat.url}/hook")
+        more = repost(2)
+        hits = [*LEAK["clients"], {"client": "practice-9", "canaries": 2, "records": 2, "kinds": ["email"]}]
+        more = replace(more, facts={**more.facts, "clients": hits})
+        assert deliver(settings, store, leak(0), repost(1), more).sent == 3
+    _, same, other = ("\n".join(shown_texts("matrix", each.body)) for each in chat.received)
+    assert "Also at forum-1" in same
+    assert "practice-9: 2 records with 2 canaries" in other
+    assert "Hit worst" not in same
+
+
 def test_a_post_that_is_read_again_is_told_again_only_if_it_hits_more(store):
     """It was read before as the data of its first event; since then a client may have been enrolled."""
     nowhere = route_by(Settings())
