@@ -60,11 +60,11 @@ def mail_server(ssl_context: ssl.SSLContext | None = None, **options) -> Iterato
         await asyncio.gather(*tasks, return_exceptions=True)
         await loop.shutdown_default_executor()
 
-    server = asyncio.run_coroutine_threadsafe(start(), loop).result(10)
+    server = asyncio.run_coroutine_threadsafe(start(), loop).result(300)
     try:
         yield inbox, server.sockets[0].getsockname()[1]
     finally:
-        asyncio.run_coroutine_threadsafe(stop(), loop).result(10)
+        asyncio.run_coroutine_threadsafe(stop(), loop).result(300)
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()

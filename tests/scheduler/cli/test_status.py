@@ -301,7 +301,8 @@ def read_only(tmp_path):
 
     yield folder, freeze
     for each in frozen:
-        subprocess.run(["umount", each], check=True)
+        # whatever of this process still has a file of it open
+        subprocess.run(["umount", "--lazy", each], check=True)
     for each in (folder, *folder.rglob("*/")):
         each.chmod(0o700)
 

@@ -436,7 +436,7 @@ def test_a_folder_whose_list_tells_neither_folders_nor_times_is_read_whole_and_a
         os.utime(file, (when, when))
 
     for file in files:
-        write(file, 1_790_000_000)
+        write(file, 1_600_000_000)
     name, store = handler.__name__.lower(), open_store(home, examiner)
     with served(tmp_path, handler) as url:
         source = home.sources_dir / f"{name}.yaml"
@@ -451,7 +451,7 @@ def test_a_folder_whose_list_tells_neither_folders_nor_times_is_read_whole_and_a
         assert crawl() == (5, 5, 5)
         assert crawl() == (5, 0, 0)
         for file in (files[0], files[-1]):
-            write(file, 1_790_000_100)
+            write(file, 1_600_000_100)
         mute = handler is MuteFolder
         assert crawl() == (5, 0 if mute else 2, 0 if mute else 2)
         told = [
