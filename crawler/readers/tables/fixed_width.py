@@ -58,7 +58,7 @@ def sniff(head: bytes, name: str) -> float:  # noqa: ARG001 - every reader takes
 
 def _find_form(text: str, *, whole: bool) -> _Form | None:
     lines = text.split("\n")
-    if len(lines) <= MIN_LINES:
+    if len(lines) < MIN_LINES:
         period = _find_period(text) if len(text) >= MIN_LINES * _MIN_WIDTH and len(lines) < 3 else 0
         if not period:
             return None

@@ -64,10 +64,11 @@ _QUOTED_MARKS = (b': "', b'=>"', b'=> "')
 _QUOTED = re.compile(r"\s*(['\"])(.*?)\1(?:\s|$)", re.DOTALL)
 # datetime.date(2001, 1, 28), as Python prints a date
 _DATE_CALL = re.compile(
-    rb"(?:datetime\.)?date(?:time)?\((\d{4}), (\d{1,2}), (\d{1,2})(?:, [^()\n]{0,60}(?:\([^()\n]{0,60}\))?)?\)"
+    rb"(?<![\w.])(?:\w{1,20}\.)?date(?:time)?\((\d{4}), (\d{1,2}), (\d{1,2})(?:, [^()\n]{0,60}(?:\([^()\n]{0,60}\))?)?\)"
 )
 _DATE_PART = re.compile(r"(\w{1,64})\(([123])i\)")
-_TIME = re.compile(r"\b20\d\d-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?")
+# midnight, of Paris too where it is told in UTC, is the time of a birth date
+_TIME = re.compile(r"\b20\d\d-\d\d-\d\d[T ](?!00:00|2[23]:00:00)\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?")
 _NEXT_PAIR = re.compile(r"[,;] ?(?=[A-Za-z_]\w{0,63}=)")
 _PAIR_MARK = re.compile(rb"[,;] ?[A-Za-z_]\w{0,63}=")
 # lines that are looked at, how much of each, and the share of them that must name the fields of a person
@@ -250,6 +251,8 @@ class TextTables:
             if not keys or len(keys) > self._limits.max_columns:
                 continue
             left.append(text[at : found.start()])
+            if decode is _bare:
+                left += [f" {behind} " for _, _, value in pairs if (behind := _behind(value))]
             at = found.end()
             if keys != names and pending:
                 self._send_rows(names, pending)
@@ -460,6 +463,12 @@ def _whole_dates(names: list[str], values: list[str]) -> tuple[list[str], list[s
 def _decoded(text: str) -> str:
     """A name or value of a form, which may be encoded in UTF-8 or in another page."""
     return repair(unquote_to_bytes(text.replace("+", " "))).decode("utf-8", "replace")
+
+
+def _behind(text: str) -> str:
+    """What follows the value in quotes at the beginning: `'Roux' né le 3 mai 2003`."""
+    found = _QUOTED.match(text)
+    return text[found.end(2) + 1 :].strip() if found else ""
 
 
 def _bare(text: str) -> str:

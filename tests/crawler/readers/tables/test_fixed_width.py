@@ -104,3 +104,14 @@ def test_surnames_that_begin_alike_are_no_kinds_of_records():
         "\nPrecio: 500 $ en XMR. Contáctame por Telegram @vendedor. Acepto intermediario.\n",
     ]
     assert read("\n".join(post).encode()).format != "fixed_width"
+
+
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_four_lines_are_enough_with_and_without_a_line_end_behind_the_last(end: str) -> None:
+    lines = [
+        f"000{at:05}{person['nir'][:13]}{person['nom'].upper():<25}{person['prenom'].upper():<15}{day(person, 'dmy')}1{1234 * at:07}"
+        for at, person in enumerate(PEOPLE[:4])
+    ]
+    found = read(("\n".join(lines) + end).encode())
+    assert found.format == "fixed_width"
+    assert len(found.rows) == 4

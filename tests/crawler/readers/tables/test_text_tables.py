@@ -161,3 +161,22 @@ def test_lines_that_name_their_fields_are_no_table_of_columns():
     ]
     found = read("\n".join([*lines, ""]).encode())
     assert (found.format, found.rows) == ("text", [])
+
+
+def test_what_follows_the_quoted_fields_of_a_line_is_text():
+    for born in ("2003-05-06 00:00:00", "2003-05-05T22:00:00Z", "06/05/2003"):
+        found = read(f'un texte\n2024-05-01 10:04:07 saved nom="Roux", prenom="Anna" born {born}\nfin\n'.encode())
+        assert found.rows == [["Roux", "Anna"]]
+        assert f"born {born}".encode() in found.text
+        # the time of the event is no birth date
+        assert b"2024-05-01" not in found.text
+
+
+def test_dates_of_calls_are_read_and_other_calls_are_not():
+    for written, wanted in (
+        ("lu dt.date(2001, 2, 28) ici", "lu 2001-02-28 ici"),
+        ("lu datetime.datetime(2001, 3, 1, 0, 0) ici", "lu 2001-03-01 ici"),
+        ("lu rows.update(2024, 1, 3) ici", "lu rows.update(2024, 1, 3) ici"),
+    ):
+        found = read(f"Une note sans tableau.\nElle est courte\n{written}\nEt finit\n".encode())
+        assert found.shows(wanted), found
