@@ -72,6 +72,9 @@ class _Graph:
         self._around: list[str] = []
         self._is_list = 0
         self._size = 0
+        # the word of the open predicate, as long as it has no value, and words that are no part of any row
+        self._waiting = ""
+        self._unused: list[str] = []
 
     def add(self, text: str, *, is_end: bool) -> str:
         """Read whole lines; returns the beginning of a string that goes on in the next ones."""
@@ -97,13 +100,24 @@ class _Graph:
     def finish(self) -> None:
         """End the graph."""
         self._end_subject()
+        self._say_unused()
         self._records.finish()
 
     def _say(self, comments: list[str]) -> None:
         if comments:
             self._out.text("\n".join([*comments, ""]).encode("utf-8", "replace"))
 
+    def _say_unused(self) -> None:
+        """Send what cannot be Turtle, such as a line behind the last statement."""
+        if self._unused:
+            self._out.text(" ".join([*self._unused, "\n"]).encode("utf-8", "replace"))
+        self._unused = []
+
     def _mark(self, mark: str) -> None:
+        if mark in ";.]}" and self._waiting:
+            self._unused.append(self._waiting)
+        if mark != ",":
+            self._waiting = ""
         if mark == "[":
             if len(self._around) < _MAX_DEPTH:
                 self._around.append(self._predicate)
@@ -123,7 +137,12 @@ class _Graph:
             self._subject = word
         elif not self._predicate:
             self._predicate = "type" if word == "a" else _LAST_PART.split(word.rstrip("/#"))[-1] or word
+            self._waiting = word
         else:
+            # names of predicates have a prefix or are addresses
+            if self._waiting and self._waiting != "a" and ":" not in self._waiting:
+                self._unused.append(self._waiting)
+            self._waiting = ""
             number, column = 1, self._predicate
             while column in self._row and number < _MAX_REPEATED:
                 number += 1
@@ -134,6 +153,12 @@ class _Graph:
     def _end_subject(self) -> None:
         if self._row:
             self._records.add([{"id": self._subject, **self._row}], size=self._size)
+        elif self._subject not in ("", "_"):
+            self._unused.insert(0, self._subject)
+        if self._waiting:
+            self._unused.append(self._waiting)
+        self._waiting = ""
+        self._say_unused()
         self._row, self._subject, self._predicate, self._around = {}, "", "", []
         self._size = self._is_list = 0
 

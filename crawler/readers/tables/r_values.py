@@ -101,7 +101,8 @@ def _send(columns: list[tuple[str, list[str]]], out: Output, limits: Limits) -> 
             out.problem_once(
                 "columns", f"a table in it has more than {limits.max_columns} columns; the others are text"
             )
-            out.text("\n".join(" ".join(values) for _, values in table[limits.max_columns :]).encode() + b"\n")
+            words = "\n".join(" ".join(values) for _, values in table[limits.max_columns :])
+            out.text(words.encode("utf-8", "replace") + b"\n")
             table = table[: limits.max_columns]
         out.header([name for name, _ in table])
         out.columns([[value.encode("utf-8", "replace") for value in values] for _, values in table])
