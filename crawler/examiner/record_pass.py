@@ -412,7 +412,7 @@ class RecordPass:
             self._records.add(each.keys[keyed], each.held[keyed])
             self._records.doubtful_rows += each.doubtful
             self._records.rows_of_relatives += each.relatives
-            self._records.perhaps_twins += each.twins
+            self._records.perhaps_twins.add(each.twins)
             for kind, (_, values) in tags.values.items():
                 self._records.add_values(kind, values)
             if self._further_keys or not each.keys.any():

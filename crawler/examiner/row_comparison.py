@@ -7,7 +7,7 @@ more keys of another one, it takes that. Names are also looked up without partic
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -48,7 +48,8 @@ class ComparedRows:
         doubtful: rows of people who may be known all the same: only a number with a surname ties them to a release whose
             names are turned round, or they have no key but one that is made of a placeholder.
         relatives: rows of people whom only a number with a surname ties to a release, whatever else they have.
-        twins: people with another name than the known person with their number and birth date, which is not their number.
+        twins: people with another name than the known person with their number and birth date, which is not their number: the
+            keys of their names and birth dates, each once.
     """
 
     found: FoundPlaceholders
@@ -56,7 +57,7 @@ class ComparedRows:
     held: Bools
     doubtful: int = 0
     relatives: int = 0
-    twins: int = 0
+    twins: U64 = field(default_factory=lambda: np.zeros(0, np.uint64))
 
     def take(self, rows: I64, keys: U64, held: Bools) -> None:
         """Let other keys of some rows count where the releases hold more of them, or where a row had none."""
@@ -85,7 +86,7 @@ class RowComparison:
             self._turn_names(tagged, compared)
         for batch, tags, each in zip(batches, tagged, compared, strict=True):
             self._look_up_variants(plan, batch, tags, each)
-            each.twins = _count_perhaps_twins(tags, each)
+            each.twins = _perhaps_twins(tags, each)
         return compared
 
     def _compare_readings(self, tags: RowTags) -> ComparedRows:
@@ -183,15 +184,16 @@ def variant_keys(probe_key: bytes, plan: ColumnPlan, batch: RowBatch, tags: RowT
     return rows[owners], made
 
 
-def _count_perhaps_twins(tags: RowTags, compared: ComparedRows) -> int:
+def _perhaps_twins(tags: RowTags, compared: ComparedRows) -> U64:
     """People who may be the unknown twin of a known child: only the number of a parent with their birth date is known.
 
     Their whole name and their first name are not. The number is a parent's if it begins with another year or month of
-    birth than theirs: of a number of their own it is the first name that differs.
+    birth than theirs: of a number of their own it is the first name that differs. They are given by the distinct keys of
+    their names and birth dates, shape (n,).
     """
     forms, held, keys = tags.inputs.forms, compared.held, compared.keys
     if not {"nir", "dob"} <= forms.keys():
-        return 0
+        return np.zeros(0, np.uint64)
     other = held[:, _NIR_DOB] & ~held[:, _NAME_DOB] & (keys[:, _NAME_DOB] != 0)
     other &= ~held[:, _FIRST].any(axis=1)
     rows = np.flatnonzero(other)
@@ -199,8 +201,8 @@ def _count_perhaps_twins(tags: RowTags, compared: ComparedRows) -> int:
     is_parents = [
         number[1:5] != date[:4] and b"01" <= number[3:5] <= b"12" for number, date in zip(numbers, dates, strict=True)
     ]
-    # visits of one person count once
-    return len(np.unique(keys[rows[is_parents], _NAME_DOB]))
+    twins: U64 = np.unique(keys[rows[is_parents], _NAME_DOB])
+    return twins
 
 
 def _with_byte(column: Packed, wanted: Bools) -> Bools:

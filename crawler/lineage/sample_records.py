@@ -39,10 +39,45 @@ _MOST_DISTINCTIVE_FIRST = tuple(
 _ODD = np.arange(1, 2 * len(RECORD_KINDS), 2, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
 # The smallest draw is one in 2 to the power of this: it reduces 1e14 rows to 100,000.
 _HALVINGS = 31
+# So many distinct keys are counted exactly.
+MAX_DISTINCT = 2**14
 # The share of the maximum that is in use after rows were dropped. With more, every batch would make room again.
 _FILL = 0.75
 # The interval of an estimate is widened by so many standard deviations.
 _SIGMAS = 3
+
+
+class DistinctKeys:
+    """Counts distinct keys, also if they come again and again, in memory that is bounded.
+
+    What it counts does not depend on the order in which keys come, nor on the parts in which they come.
+    """
+
+    def __init__(self) -> None:
+        self._held, self._one_in = np.zeros(0, np.uint64), 1
+
+    def add(self, keys: U64) -> None:
+        """Add keys, shape (n,)."""
+        drawn = sample_tags(keys, self._one_in)
+        if len(drawn):
+            self._held = np.union1d(self._held, drawn)
+        while len(self._held) > MAX_DISTINCT:
+            self._one_in *= 2
+            self._held = sample_tags(self._held, self._one_in)
+
+    def count(self) -> int:
+        """How many different keys came: exactly up to `MAX_DISTINCT`, of more with a standard error of 1.1 %."""
+        return len(self._held) * self._one_in
+
+    def state(self) -> dict[str, Any]:
+        """What is held."""
+        return {"held": self._held, "one_in": self._one_in}
+
+    def add_state(self, state: Mapping[str, Any]) -> None:
+        """Add the keys of a `state`."""
+        self._one_in = max(self._one_in, int(state["one_in"]))
+        self._held = sample_tags(self._held, self._one_in)
+        self.add(state["held"])
 
 
 class SampleRecords:
@@ -56,7 +91,8 @@ class SampleRecords:
         bare_rows: rows of tables with record keys in which a name or a value stands that identifies nobody by itself.
         doubtful_rows: rows that no release knows for certain, but that may be of known people all the same.
         rows_of_relatives: rows that share nothing but a number and a surname with a release.
-        perhaps_twins: people known by the number of a parent and their birth date alone, under another name.
+        perhaps_twins: people known by the number of a parent and their birth date alone, under another name; their visits
+            in several parts of a sample count once.
     """
 
     def __init__(self, releases: KnownReleases, max_rows: int | None) -> None:
@@ -81,7 +117,8 @@ class SampleRecords:
         self.unkeyed_rows = self.listed_rows = self.named_rows = self.bare_rows = self.doubtful_rows = (
             self.rows_of_relatives
         ) = 0
-        self.perhaps_twins = self._repeated_rows = 0
+        self.perhaps_twins = DistinctKeys()
+        self._repeated_rows = 0
         self._made_room = False
         # how many rows drop out of the draw after each number of halvings; repeated rows count as often as they came
         self._rows_by_halvings = np.zeros(_HALVINGS, np.int64)
@@ -141,7 +178,7 @@ class SampleRecords:
             "unkeyed": self.unkeyed_rows,
             "doubtful": self.doubtful_rows,
             "relatives": self.rows_of_relatives,
-            "twins": self.perhaps_twins,
+            "twins": self.perhaps_twins.state(),
         }
 
     def add_state(self, state: Mapping[str, Any]) -> None:
@@ -153,7 +190,7 @@ class SampleRecords:
         self.unkeyed_rows += state["unkeyed"]
         self.doubtful_rows += state["doubtful"]
         self.rows_of_relatives += state["relatives"]
-        self.perhaps_twins += state["twins"]
+        self.perhaps_twins.add_state(state["twins"])
 
     def lineage(
         self,
@@ -199,7 +236,7 @@ class SampleRecords:
             bare_rows=self.bare_rows,
             doubtful_rows=self.doubtful_rows,
             rows_of_relatives=self.rows_of_relatives,
-            perhaps_twins=self.perhaps_twins,
+            perhaps_twins=self.perhaps_twins.count(),
             repeated_rows=self._repeated_rows if part is None else 0,
             part=part,
             evidence=evidence,

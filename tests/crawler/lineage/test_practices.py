@@ -375,6 +375,16 @@ def test_the_unknown_twin_of_a_known_child_may_be_new(town, twins, known, verdic
     assert town.judge(adults).interval[1] <= 5
 
 
+def test_visits_of_perhaps_twins_in_several_tables_count_once(town):
+    # three tables of the same people: each came thrice, and made more than 5 % of all people
+    children = [each for each in town.known if each.is_child and each.nir][:15]
+    new = [replace(each, first=f"Quitterie-{each.first}", number=-each.number) for each in children]
+    visits = table([each.row() for each in town.known[:400] + new])
+    found = town.case.judge(visits, visits, visits)
+    assert found.verdict == "subset", found
+    assert 13 <= found.interval[1] <= 20, found
+
+
 def test_people_in_three_tables_are_no_whole_release(town):
     # 400 of 1,200 known people stand in three tables, and are 400
     rows = [each.row() for each in town.known[:400] + town.others[:400]]

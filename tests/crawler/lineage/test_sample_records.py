@@ -7,7 +7,7 @@ import pytest
 
 from crawler.lineage.compared_sample import ComparedSample
 from crawler.lineage.lineage import compare_sample
-from crawler.lineage.sample_records import SampleRecords
+from crawler.lineage.sample_records import MAX_DISTINCT, DistinctKeys, SampleRecords
 from data.hashing.tags import RECORD_KINDS, Kind
 from data.releases.builder import ReleaseBuilder
 from data.releases.known_releases import KnownReleases
@@ -160,3 +160,18 @@ def test_the_result_does_not_depend_on_the_pieces_in_which_rows_came(
     first, *others = [(each.lineage(has_hits=True), each.one_in, each.values().keys()) for each in held]
     for other in others:
         assert other == first
+
+
+@pytest.mark.parametrize("count", [0, 1, MAX_DISTINCT, 3 * MAX_DISTINCT + 5])
+def test_distinct_keys_are_counted_alike_in_any_order_and_in_any_parts(count):
+    keys = np.unique(np.random.default_rng(4).integers(1, 2**64, count, np.uint64))
+    whole, parts, again = DistinctKeys(), DistinctKeys(), DistinctKeys()
+    whole.add(keys)
+    for some in np.array_split(np.random.default_rng(5).permutation(np.repeat(keys, 2)), 7):
+        parts.add(some)
+    for some in np.array_split(keys, 3):
+        part = DistinctKeys()
+        part.add(some)
+        again.add_state(part.state())
+    assert whole.count() == parts.count() == again.count()
+    assert whole.count() == len(keys) if count <= MAX_DISTINCT else abs(whole.count() / len(keys) - 1) < 0.05
