@@ -87,6 +87,11 @@ def problem_text(code: str, phrases: Phrases) -> str:
     return phrases.get(f"problem.{code}", code)
 
 
+def subject_text(subject: str, phrases: Phrases) -> str:
+    """What a lasting state is about, in words; the name of a source, of a platform or of other work stays as it is."""
+    return phrases.get(f"subject.{subject}", subject)
+
+
 def rule_text(name: str, phrases: Phrases) -> str:
     """The name of a rule: `word 'base santé'`; expressions are called so in both languages."""
     shown = shown_rule(name)
@@ -262,8 +267,8 @@ def _delivery_failed(event: Event, names: Mapping[str, str], phrases: Phrases) -
 
 
 def _selftest_failed(event: Event, names: Mapping[str, str], phrases: Phrases) -> str:  # noqa: ARG001 - as all do
-    subject = _name(str(event.facts.get("subject", "")))
-    if subject == "examiner":
+    subject = _name(subject_text(str(event.facts.get("subject", "")), phrases))
+    if event.facts.get("subject") == "examiner":
         return phrases("title.selftest_examiner")
     return phrases("title.selftest_of", subject=subject) if subject else phrases("title.selftest")
 

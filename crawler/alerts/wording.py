@@ -22,6 +22,7 @@ from crawler.alerts.headlines import (
     headline_of,
     problem_text,
     rule_text,
+    subject_text,
     verdict_text,
 )
 from crawler.alerts.hit_totals import HitTotals, client_text
@@ -277,7 +278,7 @@ class _Fields:
         subject = str(facts.get("subject", ""))
         return [
             self.line("reason", self._reason(facts)),
-            self.line("about", "" if subject in _SAID_BY_TITLE else subject),
+            self.line("about", "" if subject in _SAID_BY_TITLE else subject_text(subject, self.phrases)),
             self.line("channel", str(facts.get("channel", ""))),
             self.line("began" if "of" in facts else "since", self.phrases.time(str(facts.get("began", "")))),
         ]
@@ -290,6 +291,8 @@ class _Fields:
         if "samples" in facts and "codes" in facts:
             # the same in words is what was not examined
             return ""
+        if reason and f"reason.{facts.get('subject')}" in self.phrases.catalogue:
+            return self.phrases(f"reason.{facts['subject']}")
         if self.phrases.language == "en" or not reason or f"problem.{code}" not in self.phrases.catalogue:
             return reason
         return self.phrases("reason.coded", said=problem_text(code, self.phrases), reason=reason)

@@ -131,6 +131,15 @@ PHRASES: Mapping[str, str | tuple[str, str]] = {
     "parent.post": "post {ref}",
     "parent.sighted": "data that was seen before ({release})",
     "reason.trial": "somebody ran tocsin alert test",
+    "reason.history of this home": (
+        "the database is a new one, although this home was in use: what was seen, alerted and decided before is not known to it;"
+        " restore tocsin.db from a backup, or go on with this one (if nothing was seen before, nothing is lost)"
+    ),
+    "subject.history of this home": "its database is new, history is lost",
+    "subject.record": "record of evidence and decisions",
+    "subject.evidence": "evidence",
+    "subject.home": "home folder",
+    "subject.start of the daemon": "start of the daemon",
     "reason.coded": "{said} ({reason})",
     "rule.word": "word {word}",
     "people.counts": "{people} in this data; {new}{bounds}; {known}{mistyped}",

@@ -11,6 +11,7 @@ from crawler.alerts.events import build_event
 from crawler.alerts.wording import message_of
 from crawler.pages.incident_rules import Rules
 from data.model import EventKind
+from scheduler.canaries.known_watchlist import OTHER_DATABASE, OTHER_DATABASE_REASON
 from tests.synth.breach import client_names, events_of_every_kind
 
 NOW = datetime(2026, 11, 1, 3, tzinfo=UTC)
@@ -183,6 +184,19 @@ def test_rules_are_shown_as_they_were_written():
     assert r"word 'base\santé'" in said
     assert r"expression 'base\.(sant|medi)\w+'" in said
     assert not any(r"\\" in line for line in said)
+
+
+def test_a_lost_history_is_told_in_the_language_of_the_channel():
+    facts = {"subject": OTHER_DATABASE, "reason": OTHER_DATABASE_REASON}
+    event = build_event(EventKind.SELFTEST_FAILED, NOW, "x", facts=facts)
+    said = message_of(event, clients={}).text.splitlines()
+    assert said[0].endswith("Tocsin itself needs attention: its database is new, history is lost")
+    # what the event stores and what the message says are one text
+    assert f"Reason: {OTHER_DATABASE_REASON}" in [each.replace("\u2060", "") for each in said]
+    french = message_of(event, clients={}, language="fr").text
+    assert "la base est nouvelle, l'histoire perdue" in french
+    assert "Raison : la base de données est nouvelle, alors que" in french
+    assert "database" not in french
 
 
 def test_several_posts_are_several_in_what_to_do():
