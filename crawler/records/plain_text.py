@@ -54,13 +54,26 @@ _FILE_LINE = re.compile(
 # the time of an event before its line, in brackets or before another date: of a log, a chat; midnight is a birth date's
 _EVENT_TIME = re.compile(
     r"^[ \t]*(?:[A-Z]{3,8}[ \t]+)?(?P<open>[\[(])?"
-    r"(?:20\d\d-\d\d-\d\d[T ]|\d{1,2}[-/.](?:\d{1,2}|[A-Za-z]{3})[-/.](?:20)?\d\d,?[ ](?:à[ ]|at[ ])?)"
+    r"(?:20(?P<iso>\d\d)-\d\d-\d\d[T ]|\d{1,2}[-/.](?:\d{1,2}|[A-Za-z]{3})[-/.](?:20)?(?P<year>\d\d),?[ ](?:à[ ]|at[ ])?)"
     r"(?!0?0:00)\d{1,2}:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?:[ \u202f]?[APap][Mm])?(?:Z|[ ]?[+-]\d\d:?\d\d)?"
     r"(?(open)[\])]|(?=[ \t,;|<:-][^\n]*?(?:\d[/.-]\d{1,2}[/.-](?:\d{4}|\d\d)\b|\d{4}-\d\d-\d\d)))",
     re.MULTILINE,
 )
+# the same of somebody who was born before there were such logs
+_TIME_OF_BIRTH = re.compile(
+    r"^[ \t]*[\[(]?(?:19\d\d-\d\d-\d\d[T ]|\d{1,2}[-/.](?:\d{1,2}|[A-Za-z]{3})[-/.]19\d\d,?[ ])(?!0?0:00)\d{1,2}:\d\d",
+    re.MULTILINE,
+)
 _FOLDER_LINE = re.compile(r"^[ \t]*(?:R[ée]pertoire de|Directory of)[ \t]+(?:[^\n\\]*\\)+(?=[^\n\\])", re.MULTILINE)
 _PRINTABLE = re.compile(r"(?:=[0-9A-F]{2})+")
+
+
+def _without_event_times(text: str) -> str:
+    """Leave out the times of events; the years of events are in order, and those of births are not."""
+    years = [int(found["iso"] or found["year"]) for found in _EVENT_TIME.finditer(text)]
+    if not years or sorted(years) not in (years, years[::-1]) or _TIME_OF_BIRTH.search(text):
+        return text
+    return _EVENT_TIME.sub(" ", text)
 
 
 def to_plain_text(text: str) -> str:
@@ -70,7 +83,7 @@ def to_plain_text(text: str) -> str:
     if "ory of " in text or "oire de " in text:
         text = _FILE_LINE.sub("", _FOLDER_LINE.sub("", text))
     if ":" in text:
-        text = _EVENT_TIME.sub(" ", text)
+        text = _without_event_times(text)
     for _ in range(_MAX_ESCAPE_ROUNDS):
         if "\\" not in text:
             break

@@ -634,6 +634,7 @@ WRITTEN |= {
         "<field><key>ddn</key><value>{ddn}</value></field>\n</person>\n"
     )
     + "</list>",
+    "times of births before the people": each("{ddn} 10:30 {nom} {prenom} rdv 12/05/2024\n"),
     "properties of Org": each("* {nom} {prenom}\n:PROPERTIES:\n:DDN: {ddn}\n:TEL: {tel}\n:END:\n"),
     "sections of people": each("[{nom} {prenom}]\nddn={ddn}\ntel={tel}\n\n"),
 }
