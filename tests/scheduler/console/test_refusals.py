@@ -122,6 +122,7 @@ def test_the_attempt_is_refused_and_changes_nothing(site, people, name):
     # refusals are protected as pages are, and tell nothing of the home
     assert answer.headers["content-security-policy"].startswith("default-src 'none'")
     assert "Further release" not in answer.text
+    assert "Client data published" not in answer.text
     assert "practice-" not in answer.text
     if status == 401 and "authorization" in headers:
         assert answer.headers["www-authenticate"].startswith("Bearer")
