@@ -108,6 +108,8 @@ class Download:
         self._first = first
         self._fetch, self._limits, self._stopped = fetch, limits, stopped
         self._began = time.monotonic()
+        # whether nothing much has come since the connection broke
+        self._is_stuck = False
         self._use_ranges = True
         self._version, self._encodings = FileVersion.from_headers(first.headers), first.encodings
         self._total: int | None = None
@@ -196,6 +198,7 @@ class Download:
                     if chunk:
                         passed.update(chunk)
                         position += len(chunk)
+                        self._is_stuck = self._is_stuck and position - progress_from < MIN_PROGRESS
                         if position > self._limits.max_bytes:
                             self.trouble = Trouble("too_large", TOO_LARGE, retry=False)
                             return
@@ -213,6 +216,7 @@ class Download:
             while True:
                 tries = 0 if position - progress_from >= MIN_PROGRESS else tries + 1
                 progress_from = position if not tries else progress_from
+                self._is_stuck = tries > 0
                 if not await self._may_request(tries, position, cause):
                     return
                 resumed = await self._request(position)
@@ -259,10 +263,13 @@ class Download:
         if self._stopped():
             self.trouble = Trouble("stopped", "the crawl ended while the file was read", retry=True)
         elif time.monotonic() >= self._limits.deadline:
-            # A body that took at least half of the crawl's time would not be read completely by the next crawl either.
+            # A body that came for at least half of the crawl's time would not be read completely by the next crawl either.
+            # Where the site broke off again and again instead, the next crawl may find it well.
             most_of_it = time.monotonic() - self._began >= self._limits.wall / 2
             self.trouble = Trouble(
-                "wall", "the time of the crawl was over before the file was read completely", retry=not most_of_it
+                "wall",
+                "the time of the crawl was over before the file was read completely",
+                retry=self._is_stuck or not most_of_it,
             )
         return self.trouble is not None
 

@@ -385,6 +385,16 @@ def test_a_body_that_takes_the_whole_time_of_a_crawl_is_cut(crawl, site, body):
     assert (result.unexamined, crawl.store.posts.due("site")) == (1, [])
 
 
+def test_a_body_that_breaks_off_until_the_time_of_a_crawl_is_over_stays_due(crawl, site, body):
+    """The next crawl may find the site well, unlike a body that is too large for the time of a crawl."""
+    site.files = {"/dump.zip": File(body, breaks=[300_001] * 99, ranges=False)}
+    # the pauses between requests take longer than this
+    result = crawl(wall=timedelta(seconds=10))
+    [finding] = findings(crawl)
+    assert any("time of the crawl" in problem for problem in finding["problems"])
+    assert (result.unexamined, len(crawl.store.posts.due("site"))) == (1, 1)
+
+
 def test_a_resumed_request_that_is_redirected_elsewhere_contacts_nobody(crawl, site, body):
     elsewhere = Breaking("127.0.0.2")
     try:
