@@ -139,7 +139,7 @@ def _without_mailboxes(evidence: RowEvidence) -> F64:
     made[open_ & (tested == 1)] *= _ONE_NUMBER[how_many[open_ & (tested == 1)]]
     made[open_ & (tested > 1)] *= _MORE_NUMBERS[how_many[open_ & (tested > 1)]]
     several = open_ & evidence.several
-    chance = max(_LEAST_CHANCE, evidence.chance_in_common)
+    chance = _open_chance(evidence.chance_in_common)
     in_common = _by_chance(max(_IN_COMMON, chance), chance)
     made[several] *= np.where(evidence.in_common[several, np.newaxis], in_common, 1 - in_common)
     if evidence.has_partner_test:
@@ -158,11 +158,16 @@ def _without_mailboxes(evidence: RowEvidence) -> F64:
 def _of_mailboxes(evidence: RowEvidence, share: float) -> F64:
     """What mailboxes say of names, if this share of real ones resembles the name; shape (n, 7)."""
     made = np.ones((len(evidence), _CLASSES))
-    chance = max(_LEAST_CHANCE, evidence.chance["email_names"][AGREES])
+    chance = _open_chance(evidence.chance["email_names"][AGREES])
     agree = _by_chance(max(chance, share), chance)
     made[evidence.email_names == AGREES] *= agree
     made[evidence.email_names == CONFLICTS] *= 1 - agree
     return made
+
+
+def _open_chance(measured: float) -> float:
+    """A chance that was measured on few pairs; neither it nor its opposite is impossible because none of them showed it."""
+    return min(max(_LEAST_CHANCE, measured), 1 - _LEAST_CHANCE)
 
 
 def _by_chance(of_genuine: float, chance: float) -> F64:

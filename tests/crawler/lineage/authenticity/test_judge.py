@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from benchmarks.authentic_people import COLUMNS, People, Row, half_columns, invented, recombined, shuffled, worn
-from crawler.lineage.authenticity.held_rows import MAX_ROWS, AuthenticityRows
+from crawler.lineage.authenticity.held_rows import MAX_ROWS, ROLES, AuthenticityRows
+from crawler.lineage.authenticity.links import AGREES, CONFLICTS, RowEvidence
+from crawler.lineage.authenticity.mixture import fit
 from crawler.process.finding_checks import checked_finding
 from data.errors import WireError
 from data.hashing.tags import record_keys
@@ -77,6 +79,25 @@ CASES: dict[str, tuple[Make, str]] = {
     "half of it recombined": (lambda t: t.some(25) + recombined(t.known, 25, t.dice), "padded"),
     "numbers and mailboxes invented": (lambda t: half_columns(t.some(50), 10), "padded"),
 }
+
+
+def test_a_chance_that_few_pairs_showed_always_makes_no_row_impossible():
+    """Of ten rows all compared pairs may agree by chance; a row that does not must still have a likelihood."""
+    count, no = 10, np.zeros(10, bool)
+    by_role = dict.fromkeys((*ROLES, "names"), no)
+    one_conflicts = np.where(np.arange(count) == 0, CONFLICTS, AGREES)
+    evidence = RowEvidence(
+        links=np.zeros(count, np.int64), agreeing=np.zeros(count, np.int64),
+        anchored=by_role, comparable=by_role, partner=by_role, tested=by_role, known=by_role,
+        several=~no, in_common=np.arange(count) > 0, chance_in_common=1.0,
+        nir_dob=np.zeros(count, np.int64), nir_partner=no, email_names=one_conflicts,
+        nir_keys=np.zeros(count, np.int8), outside_plan=no, has_partner_test=False, filled=by_role,
+        chance={"nir_dob": dict.fromkeys(range(4), 0.0), "email_names": {AGREES: 1.0, CONFLICTS: 0.0}},
+    )  # fmt: skip
+    mixture = fit(evidence)
+    assert np.isfinite(mixture.weight)
+    assert np.isfinite(mixture.posterior).all()
+    assert (mixture.likelihoods.max(axis=1) > 0).all()
 
 
 @pytest.mark.parametrize("name", CASES)
