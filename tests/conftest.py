@@ -23,6 +23,9 @@ from tests.servers.tor_network import TorNetwork
 # files of homes that tests write must not be writable by the group, whatever the user's own umask is
 os.umask(0o022)
 
+# pytest's workers set it, and tables would be as narrow
+os.environ.pop("COLUMNS", None)
+
 # Modules and collected tests stay: to search them for garbage again and again took a tenth of the time of the tests that
 # start no process, and a sixth of that of collecting them.
 gc.set_threshold(20_000, 10, 10)
