@@ -136,11 +136,16 @@ def _table(sources: Sequence[dict[str, Any]]) -> Table:
         rate, trouble = source["posts_per_day"], source["last_trouble"]
         table.add_row(
             source["name"], source["platform"], f"[{_COLOURS.get(condition, 'dim')}]{shown}[/]",
-            _age_text(source["age_seconds"]), _time_text(source["next_due"]), "" if rate is None else f"{rate:,.4g}",
+            _age_text(source["age_seconds"]), _time_text(source["next_due"]), "" if rate is None else rate_text(rate),
             str(source["posts"]), str(source["due_posts"]),
             escape(without_controls(f"{_time_text(trouble['at'])}: {trouble['reason']}")) if trouble else "",
         )  # fmt: skip
     return table
+
+
+def rate_text(rate: float) -> str:
+    """Posts per day as a person writes them: whole from 1,000 on, below with four significant digits."""
+    return f"{rate:,.0f}" if rate >= 1000 else f"{rate:.4g}"
 
 
 def _age_text(seconds: float | None) -> str:

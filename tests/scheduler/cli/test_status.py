@@ -21,6 +21,7 @@ from data.model import EventKind
 from data.settings.home import Home
 from data.store.selftests import EXAMINER_SELFTEST, HEARTBEAT
 from data.store.store import Store
+from scheduler.cli.status import rate_text
 from scheduler.crawls.definitions import platforms
 from scheduler.daemon import watch_state as status
 from scheduler.daemon.watch_state import collect
@@ -115,6 +116,13 @@ def test_the_table_is_as_wide_as_the_columns_that_are_asked_for(watched):
         done = subprocess.run(command, capture_output=True, text=True, env=environment(**wanted))
         widths.append(max(len(line) for line in done.stdout.splitlines() if line.startswith("┏")))
     assert widths[0] == widths[2] > 90 >= widths[1]
+
+
+@pytest.mark.parametrize(
+    ("rate", "told"), [(0.125, "0.125"), (4.0, "4"), (999.96, "1000"), (4759.3, "4,759"), (31720.0, "31,720")]
+)
+def test_rates_are_numbers_as_people_write_them(rate, told):
+    assert rate_text(rate) == told
 
 
 def test_alive_asks_for_the_daemon_alone(watched):
