@@ -291,8 +291,8 @@ class _Fields:
         if "samples" in facts and "codes" in facts:
             # the same in words is what was not examined
             return ""
-        if reason and f"reason.{facts.get('subject')}" in self.phrases.catalogue:
-            return self.phrases(f"reason.{facts['subject']}")
+        if reason and (own := self.phrases.get(f"lost.{facts.get('subject')}", "")):
+            return own
         if self.phrases.language == "en" or not reason or f"problem.{code}" not in self.phrases.catalogue:
             return reason
         return self.phrases("reason.coded", said=problem_text(code, self.phrases), reason=reason)

@@ -29,6 +29,7 @@ _LEAST_NAMED = 0.7
 # New people may come from another place, where more or fewer have a known name by chance: by so much.
 _CHANCE_FACTOR = 1.5
 _CONFIDENCE, _SIGMAS = 0.99, 2.6
+# The normal form of a birth date has two digits of the year, so that a century holds all of them.
 _BORN = np.arange(np.datetime64("1926-01-01"), np.datetime64("2026-01-01"))
 
 

@@ -131,7 +131,7 @@ PHRASES: Mapping[str, str | tuple[str, str]] = {
     "parent.post": "post {ref}",
     "parent.sighted": "data that was seen before ({release})",
     "reason.trial": "somebody ran tocsin alert test",
-    "reason.history of this home": (
+    "lost.history of this home": (
         "the database is a new one, although this home was in use: what was seen, alerted and decided before is not known to it;"
         " restore tocsin.db from a backup, or go on with this one (if nothing was seen before, nothing is lost)"
     ),

@@ -136,7 +136,7 @@ PHRASES: Mapping[str, str | tuple[str, str]] = {
     "parent.post": "publication {ref}",
     "parent.sighted": "des données déjà vues ({release})",
     "reason.trial": "quelqu'un a lancé tocsin alert test",
-    "reason.history of this home": (
+    "lost.history of this home": (
         "la base de données est nouvelle, alors que cette installation servait déjà : elle ne sait rien de ce qui a été vu,"
         " signalé et décidé avant ; restaurez tocsin.db d'une sauvegarde, ou continuez avec celle-ci (si rien n'avait été vu,"
         " rien n'est perdu)"

@@ -60,7 +60,7 @@ def test_no_phrase_is_left_over():
     code = "\n".join(path.read_text() for folder in ("crawler/alerts", "scheduler") for path in (root / folder).rglob("*.py")
                      if path.parent.name != "phrases")  # fmt: skip
     families = ("noun", "verdict", "genuine", "likelihood", "column", "added", "outcome", "ended", "kind", "severity",
-                "advice", "title", "change", "label", "problem", "parent", "subject", "reason")  # fmt: skip
+                "advice", "title", "change", "label", "problem", "parent", "subject", "lost")  # fmt: skip
     unused = [key for key in english.PHRASES if f'"{key}"' not in code and not key.startswith((*families, "percent"))]
     assert unused == []
     nouns = [key for key in english.PHRASES if key.startswith("noun.") and f'"{key[5:]}"' not in code]

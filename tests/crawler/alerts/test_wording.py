@@ -186,6 +186,13 @@ def test_rules_are_shown_as_they_were_written():
     assert not any(r"\\" in line for line in said)
 
 
+@pytest.mark.parametrize("subject", ["trial", "coded"])
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_a_subject_that_is_named_like_a_phrase_of_ours_keeps_its_reason(subject, language):
+    event = build_event(EventKind.SOURCE_CHANGED, NOW, "x", facts={"subject": subject, "reason": "no rows"})
+    assert "no rows" in message_of(event, clients={}, language=language).text
+
+
 def test_a_lost_history_is_told_in_the_language_of_the_channel():
     facts = {"subject": OTHER_DATABASE, "reason": OTHER_DATABASE_REASON}
     event = build_event(EventKind.SELFTEST_FAILED, NOW, "x", facts=facts)
